@@ -1,0 +1,151 @@
+"""Class tables: ids, names, words for a text encoder, colours, and the ignore id."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from sartm_core.errors import SartmError
+from sartm_core.frames import Image
+
+IGNORE_ID = 255
+
+
+@dataclass(frozen=True, slots=True)
+class ClassInfo:
+    """One class.
+
+    Attributes:
+        id: value in the mask, 0 to 254.
+        name: identifier, as the data set spells it.
+        color: (red, green, blue), 0 to 255.
+        words: what a text encoder is told; empty for a class that has no word (background).
+    """
+
+    id: int
+    name: str
+    color: tuple[int, int, int]
+    words: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ClassTable:
+    """The classes of a data set or a model, with ids 0, 1, 2, ... without gaps."""
+
+    name: str
+    classes: tuple[ClassInfo, ...]
+    ignore_id: int = IGNORE_ID
+
+    def __post_init__(self) -> None:
+        ids = [info.id for info in self.classes]
+        if ids != list(range(len(ids))) or not 1 <= len(ids) <= IGNORE_ID:
+            raise SartmError(
+                f"class table '{self.name}' has the wrong ids",
+                got=ids,
+                expected="0, 1, 2, ... without gaps, at most 255 classes",
+            )
+        if len(set(self.names)) != len(ids):
+            raise SartmError(f"class table '{self.name}' names a class twice", got=self.names)
+
+    def __len__(self) -> int:
+        return len(self.classes)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(info.name for info in self.classes)
+
+    def by_name(self, name: str) -> ClassInfo:
+        """The class called ``name``.
+
+        Raises:
+            SartmError: no such class; the choices are listed.
+        """
+        for info in self.classes:
+            if info.name == name:
+                return info
+        raise SartmError(
+            f"unknown class in '{self.name}'", got=repr(name), expected=", ".join(self.names)
+        )
+
+    def lookup(self) -> Image:
+        """[256, 3] uint8: mask value to colour; values outside the table are mid grey."""
+        table = np.full((256, 3), 127, np.uint8)
+        for info in self.classes:
+            table[info.id] = info.color
+        return table
+
+
+def _table(
+    name: str, rows: Sequence[tuple[str, tuple[int, int, int], tuple[str, ...]]]
+) -> ClassTable:
+    return ClassTable(
+        name, tuple(ClassInfo(i, label, color, words) for i, (label, color, words) in enumerate(rows))
+    )
+
+
+_MFNET_ROWS = (
+    ("unlabelled", (0, 0, 0), ()),
+    ("car", (64, 0, 128), ("car",)),
+    ("person", (64, 64, 0), ("person",)),
+    ("bike", (0, 128, 192), ("bicycle",)),
+    ("curve", (0, 0, 192), ("road curb", "kerb")),
+    ("car_stop", (128, 128, 0), ("bollard", "parking block")),
+    ("guardrail", (64, 64, 128), ("guard rail",)),
+    ("color_cone", (192, 128, 128), ("traffic cone",)),
+    ("bump", (192, 64, 0), ("speed bump",)),
+)
+
+MFNET = _table("mfnet", _MFNET_ROWS)
+"""MFNet (Ha et al., IROS 2017): ids and colours of the published label images."""
+
+MSRS = _table("msrs", _MFNET_ROWS)
+"""MSRS (Tang et al., 2022): MFNet's scenes and classes."""
+
+PST900 = _table(
+    "pst900",
+    (
+        ("background", (0, 0, 0), ()),
+        ("fire_extinguisher", (0, 0, 255), ("fire extinguisher",)),
+        ("backpack", (0, 255, 0), ("backpack",)),
+        ("hand_drill", (255, 0, 0), ("hand drill", "power drill")),
+        ("survivor", (255, 255, 255), ("survivor", "person")),
+    ),
+)
+"""PST900 (Shivakumar et al., ICRA 2020)."""
+
+FMB = _table(
+    "fmb",
+    (
+        ("unlabelled", (0, 0, 0), ()),
+        ("road", (179, 228, 228), ("road",)),
+        ("sidewalk", (181, 57, 133), ("sidewalk",)),
+        ("building", (67, 162, 177), ("building",)),
+        ("traffic_light", (200, 178, 50), ("traffic light",)),
+        ("traffic_sign", (132, 45, 199), ("traffic sign",)),
+        ("vegetation", (66, 172, 84), ("vegetation",)),
+        ("sky", (179, 73, 79), ("sky",)),
+        ("person", (76, 99, 166), ("person",)),
+        ("car", (66, 121, 253), ("car",)),
+        ("truck", (137, 165, 91), ("truck",)),
+        ("bus", (155, 97, 152), ("bus",)),
+        ("motorcycle", (105, 153, 140), ("motorcycle",)),
+        ("bicycle", (222, 215, 158), ("bicycle",)),
+        ("pole", (135, 113, 90), ("pole",)),
+    ),
+)
+"""FMB (Liu et al., ICCV 2023)."""
+
+CLASS_TABLES = {table.name: table for table in (MFNET, PST900, FMB, MSRS)}
+
+
+def class_table(name: str) -> ClassTable:
+    """The table called ``name``: mfnet, pst900, fmb or msrs.
+
+    Raises:
+        SartmError: no such table; the choices are listed.
+    """
+    if name not in CLASS_TABLES:
+        raise SartmError("unknown class table", got=repr(name), expected=", ".join(CLASS_TABLES))
+    return CLASS_TABLES[name]
