@@ -1,0 +1,43 @@
+"""What a figure was measured on: goes into every result file."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+from importlib import metadata
+from typing import Any
+
+
+def describe_machine() -> dict[str, Any]:
+    """Processor, cores this process may use, memory (GiB), system and the versions that matter."""
+    return {
+        "cpu": _cpu_name(),
+        "cores": len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count(),
+        "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1),
+        "system": platform.platform(),
+        "python": platform.python_version(),
+        "versions": {
+            name: version
+            for name in ("numpy", "onnxruntime", "ros-rclpy", "torch")
+            if (version := _version(name))
+        },
+    }
+
+
+def _cpu_name() -> str:
+    try:
+        with open("/proc/cpuinfo") as lines:
+            for line in lines:
+                if line.startswith(("model name", "Model")):
+                    return line.split(":", 1)[1].strip()
+    except FileNotFoundError:
+        pass  # not Linux: platform knows
+    return platform.processor() or platform.machine()
+
+
+def _version(name: str) -> str | None:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return None
