@@ -81,7 +81,8 @@ def _table(
     name: str, rows: Sequence[tuple[str, tuple[int, int, int], tuple[str, ...]]]
 ) -> ClassTable:
     return ClassTable(
-        name, tuple(ClassInfo(i, label, color, words) for i, (label, color, words) in enumerate(rows))
+        name,
+        tuple(ClassInfo(i, label, color, words) for i, (label, color, words) in enumerate(rows)),
     )
 
 

@@ -36,3 +36,23 @@ class SartmError(Exception):
         if remedy is not None:
             parts.append(f"remedy: {remedy}")
         super().__init__(" ".join("; ".join(parts).split()))
+
+
+class BadImageError(SartmError):
+    """An image message or array that cannot be used; the stream goes on with the next one.
+
+    Args:
+        reason: short key under which such images are counted, e.g. ``truncated``.
+    """
+
+    def __init__(
+        self,
+        reason: str,
+        what: str,
+        *,
+        got: object = None,
+        expected: object = None,
+        remedy: str | None = None,
+    ) -> None:
+        super().__init__(what, got=got, expected=expected, remedy=remedy)
+        self.reason = reason

@@ -1,0 +1,78 @@
+"""Engines that run a bundle's network, one file each, imported only when chosen."""
+
+from __future__ import annotations
+
+import os
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from sartm_core.bundle import Bundle
+from sartm_core.errors import SartmError
+from sartm_core.frames import Image
+
+RUNTIMES = ("onnxruntime",)
+
+
+class Runtime(Protocol):
+    """The network of one bundle, loaded and ready.
+
+    ``infer`` may be called from several threads at once; ``close`` frees the engine.
+    """
+
+    name: str
+    device: str
+    precision: str
+
+    def infer(
+        self,
+        rgb: Image,
+        thermal: Image,
+        thermal_valid: Image,
+        present: npt.NDArray[np.float32],
+    ) -> tuple[Image, Image]:
+        """Run the network once.
+
+        Args:
+            rgb: HxWx3 uint8, RGB order, at the bundle's input size.
+            thermal: HxW uint8.
+            thermal_valid: HxW uint8, 0 where the thermal camera does not look, else 1.
+            present: [2] float32, 1 where the (RGB, thermal) camera is there, else 0.
+
+        Returns:
+            mask and confidence, both HxW uint8.
+        """
+        ...
+
+    def close(self) -> None: ...
+
+
+def default_threads() -> int:
+    """Cores that this process may use, less one for the rest of the robot."""
+    return max(1, len(os.sched_getaffinity(0)) - 1)
+
+
+def create_runtime(
+    name: str, bundle: Bundle, *, precision: str = "auto", threads: int | None = None
+) -> Runtime:
+    """Load a bundle's network into an engine.
+
+    Args:
+        name: one of ``RUNTIMES``, or ``auto``.
+        bundle: whose network.
+        precision: one that the bundle has, or ``auto`` = fp32.
+        threads: CPU threads; None = :func:`default_threads`.
+
+    Raises:
+        SartmError: unknown name, the engine is not installed, or it refuses the network.
+    """
+    if name not in (*RUNTIMES, "auto"):
+        raise SartmError("unknown runtime", got=repr(name), expected=", ".join(("auto", *RUNTIMES)))
+    from sartm_core.runtime.onnxruntime import OnnxRuntime
+
+    return OnnxRuntime(
+        bundle,
+        precision="fp32" if precision == "auto" else precision,
+        threads=threads or default_threads(),
+    )
