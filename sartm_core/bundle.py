@@ -82,7 +82,7 @@ class Bundle:
         return str(self.manifest["files"][precision]["sha256"])
 
     def _verified(self, entry: Mapping[str, Any]) -> Path:
-        path = self.path / entry["path"]
+        path = self.path / str(entry["path"])
         if not path.is_file():
             raise SartmError(
                 f"bundle '{self.name}' is incomplete",
@@ -280,8 +280,10 @@ def _parse(folder: Path, manifest: Mapping[str, Any]) -> Bundle:
 
 
 def _opset(path: Path) -> int:
-    """The opset of the default ONNX domain, read without the onnx package's training-side weight."""
+    """The opset of the default ONNX domain."""
     import onnx
 
     model = onnx.load(path, load_external_data=False)
-    return max(entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx"))
+    return int(
+        max(entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx"))
+    )

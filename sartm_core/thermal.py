@@ -115,7 +115,7 @@ def normalise(
     table = np.rint(255.0 * curve).astype(np.uint8)
     if levels.dtype == np.uint8:
         return cast(Image, cv2.LUT(levels, table))
-    return cast(Image, table[levels])
+    return table[levels]
 
 
 def _levels(
@@ -155,7 +155,7 @@ def _percentile_gamma(
     curve = _ramp(levels.dtype, level_at(LOW_PERCENTILE), level_at(HIGH_PERCENTILE))
     median = float(np.clip(curve[level_at(50.0)], 0.02, 0.98))
     gamma = np.clip(np.log(MEDIAN_LEVEL) / np.log(median), *GAMMA_LIMITS)
-    return cast("npt.NDArray[np.float64]", curve**gamma)
+    return np.asarray(curve**gamma, np.float64)
 
 
 def _ramp(dtype: npt.DTypeLike, low: float, high: float) -> npt.NDArray[np.float64]:
