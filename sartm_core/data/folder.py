@@ -12,7 +12,7 @@ import numpy as np
 
 from sartm_core.classes import CLASS_TABLES, IGNORE_ID, ClassInfo, ClassTable
 from sartm_core.data.datasets import Sample, is_night
-from sartm_core.data.images import IMAGE_SUFFIXES, read_ids, read_rgb, read_thermal
+from sartm_core.data.images import list_images, read_ids, read_rgb, read_thermal
 from sartm_core.errors import SartmError
 
 
@@ -41,8 +41,8 @@ class FolderDataset:
                     expected="folders rgb/ and thermal/ (and label/, classes.json, NAME.txt)",
                     remedy="see `sartm synth --help` for a folder that works",
                 )
-        rgb, thermal = _pictures(root / "rgb"), _pictures(root / "thermal")
-        label = _pictures(root / "label") if (root / "label").is_dir() else {}
+        rgb, thermal = list_images(root / "rgb"), list_images(root / "thermal")
+        label = list_images(root / "label") if (root / "label").is_dir() else {}
         stems = _read_list(root, split) if split else tuple(sorted(rgb.keys() | thermal.keys()))
         parts = {"rgb": rgb, "thermal": thermal, **({"label": label} if label else {})}
         missing = [f"{part}/{stem}" for stem in stems for part in parts if stem not in parts[part]]
@@ -101,22 +101,6 @@ class FolderDataset:
                     remedy="correct the label, or name the class in classes.json",
                 )
         return Sample(stem=stem, rgb=rgb, thermal=thermal, label=label, night=is_night(stem))
-
-
-def _pictures(folder: Path) -> dict[str, Path]:
-    found: dict[str, Path] = {}
-    for path in sorted(folder.iterdir()):
-        if path.suffix.lower() not in IMAGE_SUFFIXES:
-            continue
-        if path.stem in found:
-            raise SartmError(
-                f"{folder} holds one frame twice",
-                got=f"{found[path.stem].name} and {path.name}",
-                expected="one picture for each name",
-                remedy="remove one of the two",
-            )
-        found[path.stem] = path
-    return found
 
 
 def _read_list(root: Path, split: str) -> tuple[str, ...]:

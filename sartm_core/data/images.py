@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sartm_core.errors import SartmError
+from sartm_core.files import atomic_path
 from sartm_core.frames import Image
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg")
@@ -80,6 +81,31 @@ def read_ids(path: Path) -> Image:
             remedy="check that this is a label image",
         )
     return wide.astype(np.uint8)
+
+
+def list_images(folder: Path) -> dict[str, Path]:
+    """Stem -> file of every PNG and JPEG picture in a folder."""
+    found: dict[str, Path] = {}
+    for path in sorted(folder.iterdir()):
+        if path.suffix.lower() not in IMAGE_SUFFIXES:
+            continue
+        if path.stem in found:
+            raise SartmError(
+                f"{folder} holds one frame twice",
+                got=f"{found[path.stem].name} and {path.name}",
+                expected="one picture for each name",
+                remedy="remove one of the two",
+            )
+        found[path.stem] = path
+    return found
+
+
+def write_png(path: Path, picture: Image) -> None:
+    """Write HxW ids or an HxWx3 RGB picture, uint8, as PNG; a failure leaves the old file."""
+    from PIL import Image as Pillow
+
+    with atomic_path(path) as aside:
+        Pillow.fromarray(picture).save(aside, format="PNG")
 
 
 def _as_uint16(pixels: npt.NDArray[Any], path: Path) -> npt.NDArray[np.uint16]:
