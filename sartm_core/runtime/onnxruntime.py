@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
@@ -26,27 +27,7 @@ class OnnxRuntime:
     device = "cpu"
 
     def __init__(self, bundle: Bundle, *, precision: str, threads: int) -> None:
-        try:
-            import onnxruntime as ort
-        except ImportError as error:
-            raise SartmError(
-                "onnxruntime is not installed", got=error, remedy="pip install onnxruntime"
-            ) from error
-        path = bundle.model_path(precision)
-        options = ort.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.inter_op_num_threads = 1
-        options.log_severity_level = _SEVERITY_ERROR
-        try:
-            self._session = ort.InferenceSession(
-                str(path), options, providers=["CPUExecutionProvider"]
-            )
-        except _ort_errors() as error:
-            raise SartmError(
-                f"onnxruntime {ort.__version__} refuses {path}",
-                got=error,
-                remedy="export the bundle again with this version's opset",
-            ) from error
+        self._session = open_session(bundle.model_path(precision), threads)
         self.precision = precision
         _check_interface(self._session, bundle)
 
@@ -70,6 +51,32 @@ class OnnxRuntime:
 
     def close(self) -> None:
         del self._session
+
+
+def open_session(path: Path, threads: int) -> Any:
+    """An ``onnxruntime.InferenceSession`` on the CPU.
+
+    Raises:
+        SartmError: onnxruntime is not installed or refuses the file.
+    """
+    try:
+        import onnxruntime as ort
+    except ImportError as error:
+        raise SartmError(
+            "onnxruntime is not installed", got=error, remedy="pip install onnxruntime"
+        ) from error
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = _SEVERITY_ERROR
+    try:
+        return ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    except _ort_errors() as error:
+        raise SartmError(
+            f"onnxruntime {ort.__version__} refuses {path}",
+            got=error,
+            remedy="export the bundle again with this version's opset",
+        ) from error
 
 
 def _ort_errors() -> tuple[type[Exception], ...]:

@@ -1,0 +1,193 @@
+"""`sartm bench`: how long the model, the whole line and the node take on this machine."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import numpy as np
+import typer
+
+from sartm_core.cli.output import emit, progress
+from sartm_core.errors import SartmError
+from sartm_core.machine import describe_machine
+from sartm_core.timing import describe, percentiles
+
+if TYPE_CHECKING:
+    from sartm_core.segmenter import Segmenter
+
+CAMERA_SIZE = (480, 640)
+WARM_UP = 5
+
+
+def bench(
+    bundle: Annotated[str, typer.Argument(help="Bundle folder or shipped name.")],
+    runtime: Annotated[str, typer.Option(help="auto, onnxruntime, ...")] = "auto",
+    precision: Annotated[str, typer.Option(help="auto, or one the bundle has.")] = "auto",
+    threads: Annotated[
+        int | None, typer.Option(min=1, help="CPU threads; default all cores but one.")
+    ] = None,
+    frames: Annotated[int, typer.Option(min=10, help="How many frames to time.")] = 100,
+    node: Annotated[bool, typer.Option("--node", help="Also time the ROS 2 node.")] = False,
+    compare: Annotated[
+        Path | None, typer.Option(help="Another ONNX file, timed in turns with the bundle's.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Measure speed and memory of a bundle at 640x480.
+
+    Example: sartm bench sartm-s --node --json
+    """
+    from sartm_core.segmenter import load
+
+    with load(bundle, runtime, precision=precision, threads=threads) as segmenter:
+        model_ms, end_to_end_ms = _time_segmenter(segmenter, frames)
+        result: dict[str, Any] = {
+            "model": segmenter.bundle.name,
+            "sha256": segmenter.bundle.sha256(segmenter.runtime.precision),
+            "runtime": segmenter.runtime.name,
+            "precision": segmenter.runtime.precision,
+            "threads": threads,
+            "frames": frames,
+            "camera": list(CAMERA_SIZE[::-1]),
+            "input": list(segmenter.bundle.input_size[::-1]),
+            "model_ms": percentiles(model_ms),
+            "end_to_end_ms": percentiles(end_to_end_ms),
+            "peak_memory_mib": _peak_memory_mib(),
+        }
+        folder = segmenter.bundle.path
+        if compare is not None:
+            ours = segmenter.bundle.model_path(segmenter.runtime.precision)
+            result["compare"] = _compare(ours, compare, threads, frames)
+    if node:
+        result["node"] = _bench_node(folder, runtime, precision, threads, frames)
+    result["machine"] = describe_machine()
+    emit(result, as_json, _lines(result))
+
+
+def _time_segmenter(segmenter: Segmenter, frames: int) -> tuple[list[float], list[float]]:
+    """Milliseconds of the bare network and of seg(rgb, thermal), taken in turns."""
+    noise = np.random.default_rng(0)
+    rgb = noise.integers(0, 256, (*CAMERA_SIZE, 3), np.uint8)
+    thermal = noise.integers(0, 256, CAMERA_SIZE, np.uint8)
+    size = segmenter.bundle.input_size
+    inputs = (
+        noise.integers(0, 256, (*size, 3), np.uint8),
+        noise.integers(0, 256, size, np.uint8),
+        np.ones(size, np.uint8),
+        np.ones(2, np.float32),
+    )
+    model_ms: list[float] = []
+    end_to_end_ms: list[float] = []
+    with progress("timing the model", WARM_UP + frames) as bar:
+        for _ in range(WARM_UP + frames):
+            start = time.perf_counter()
+            segmenter.runtime.infer(*inputs)
+            inferred = time.perf_counter()
+            segmenter(rgb, thermal)
+            end_to_end_ms.append(1e3 * (time.perf_counter() - inferred))
+            model_ms.append(1e3 * (inferred - start))
+            bar.advance()
+    return model_ms[WARM_UP:], end_to_end_ms[WARM_UP:]
+
+
+def _compare(ours: Path, other: Path, threads: int | None, frames: int) -> dict[str, Any]:
+    """Median times of two ONNX files, run in turns on the same random inputs."""
+    sessions = [_session(path, threads) for path in (ours, other)]
+    feeds = [_random_inputs(session) for session in sessions]
+    times: tuple[list[float], list[float]] = ([], [])
+    with progress("comparing", WARM_UP + frames) as bar:
+        for _ in range(WARM_UP + frames):
+            for session, feed, taken in zip(sessions, feeds, times, strict=True):
+                start = time.perf_counter()
+                session.run(None, feed)
+                taken.append(1e3 * (time.perf_counter() - start))
+            bar.advance()
+    bundle_ms, other_ms = (float(np.median(taken[WARM_UP:])) for taken in times)
+    return {
+        "other": str(other),
+        "bundle_ms": round(bundle_ms, 3),
+        "other_ms": round(other_ms, 3),
+        "ratio": round(bundle_ms / other_ms, 4),
+    }
+
+
+def _session(path: Path, threads: int | None) -> Any:
+    from sartm_core.runtime import default_threads
+    from sartm_core.runtime.onnxruntime import open_session
+
+    if not path.is_file():
+        raise SartmError("no such ONNX file", got=path)
+    return open_session(path, threads or default_threads())
+
+
+def _random_inputs(session: Any) -> dict[str, Any]:
+    noise = np.random.default_rng(0)
+    feed = {}
+    for tensor in session.get_inputs():
+        shape = [side if isinstance(side, int) else 1 for side in tensor.shape]
+        if tensor.type == "tensor(uint8)":
+            feed[tensor.name] = noise.integers(0, 256, shape, np.uint8)
+        elif tensor.type == "tensor(float)":
+            feed[tensor.name] = np.ones(shape, np.float32)
+        else:
+            raise SartmError(
+                f"cannot make an input '{tensor.name}' of {tensor.type}",
+                expected="tensor(uint8) or tensor(float)",
+            )
+    return feed
+
+
+def _bench_node(
+    folder: Path, runtime: str, precision: str, threads: int | None, frames: int
+) -> dict[str, Any]:
+    """The result of `python -m sartm_ros.node_bench`; only its process imports ROS."""
+    command = [sys.executable, "-m", "sartm_ros.node_bench", str(folder)]
+    command += ["--runtime", runtime, "--precision", precision, "--frames", str(frames)]
+    command += ["--threads", str(threads)] if threads else []
+    packages = [str(Path(__file__).resolve().parents[2]), os.environ.get("PYTHONPATH", "")]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, packages))}
+    with progress("timing the node"):
+        done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    if done.returncode != 0:
+        raise SartmError(
+            "the node could not be timed",
+            got=done.stderr.strip().splitlines()[-1:] or f"exit code {done.returncode}",
+            remedy="`sartm doctor` says whether ROS works here",
+        )
+    result: dict[str, Any] = json.loads(done.stdout)
+    return result
+
+
+def _peak_memory_mib() -> float:
+    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1)
+
+
+def _lines(result: dict[str, Any]) -> list[str]:
+    lines = [
+        f"{result['model']}  {result['runtime']} {result['precision']}  "
+        f"input {result['input'][0]}x{result['input'][1]}  on {result['machine']['cpu']}",
+        f"model        {describe(result['model_ms'])}",
+        f"end to end   {describe(result['end_to_end_ms'])}",
+        f"peak memory  {result['peak_memory_mib']:.0f} MiB",
+    ]
+    if "node" in result:
+        node = result["node"]
+        lines += [
+            f"node, own time without the model        p50 {node['internal_ms']['p50']:.1f} ms",
+            "publish to mask - model - echo node     "
+            f"p50 {node['publish_to_mask_minus_model_minus_echo_ms']:.1f} ms",
+        ]
+    if "compare" in result:
+        pair = result["compare"]
+        lines.append(
+            f"{pair['bundle_ms']:.1f} ms against {pair['other_ms']:.1f} ms of {pair['other']}: "
+            f"{pair['ratio']:.2f} x the time"
+        )
+    return lines
