@@ -1,0 +1,176 @@
+"""Scenes and sequences of scenes."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from sartm_core.data.synthetic.backdrop import draw_ground, draw_hall, draw_sky, ground_view
+from sartm_core.data.synthetic.canvas import NEAR_M, Canvas, Image
+from sartm_core.data.synthetic.layout import make_world
+from sartm_core.data.synthetic.sensors import expose_rgb, expose_thermal, view_thermal
+from sartm_core.data.synthetic.solids import Placement, to_road
+from sartm_core.data.synthetic.world import Item, World
+from sartm_core.errors import SartmError
+
+MIN_SIZE = 32
+MAX_SIZE = 4096
+
+
+@dataclass(frozen=True)
+class Scene:
+    """One labelled RGB-thermal pair on the RGB camera's image plane.
+
+    ``rgb`` uint8 [H, W, 3]; ``thermal`` uint8 [H, W], white = hot, 0 where ``thermal_valid``
+    (uint8 [H, W], 0 or 1) is 0; ``label`` uint8 [H, W] of MFNet class ids 0..8.
+    """
+
+    rgb: Image
+    thermal: Image
+    thermal_valid: Image
+    label: Image
+    night: bool
+
+
+class SceneSequence:
+    """A world seen at any time: the camera drives slowly and things move continuously."""
+
+    def __init__(
+        self,
+        seed: int,
+        *,
+        width: int = 320,
+        height: int = 240,
+        night: bool | None = None,
+        indoor: bool | None = None,
+        misregistration_px: float = 0.0,
+        thermal_fov: float = 1.0,
+    ) -> None:
+        """Sample the world.
+
+        ``night`` and ``indoor`` are drawn from the seed where None. ``misregistration_px`` moves
+        the thermal picture by that many pixels in a direction drawn from the seed;
+        ``thermal_fov`` in (0, 1] is the share of width and height that the thermal camera sees.
+        Raises SartmError on arguments out of range.
+        """
+        _check(seed, width, height, misregistration_px, thermal_fov)
+        self._seed = seed
+        self._world = make_world(seed, width, height, night, indoor)
+        angle = np.random.default_rng(np.random.SeedSequence([seed, 1])).uniform(0, 2 * np.pi)
+        self._shift = (
+            misregistration_px * float(np.cos(angle)),
+            misregistration_px * float(np.sin(angle)),
+        )
+        self._fov = thermal_fov
+
+    @property
+    def night(self) -> bool:
+        """Whether the world is dark."""
+        return self._world.climate.night
+
+    def render(self, time_s: float) -> Scene:
+        """The scene at a time in seconds; the same time always gives the same bytes."""
+        if not math.isfinite(time_s):
+            raise SartmError(
+                "the time of a scene must be finite", got=time_s, expected="seconds",
+                remedy="pass a number of seconds such as 0.1",
+            )  # fmt: skip
+        canvas = paint_world(self._world, time_s)
+        microseconds = round(time_s * 1e6) % (1 << 62)
+        rng = np.random.default_rng(np.random.SeedSequence([self._seed, 2, microseconds]))
+        rgb = expose_rgb(self._world, canvas, rng)
+        thermal = expose_thermal(self._world.optics, canvas, rng)
+        thermal, valid = view_thermal(thermal, self._shift, self._fov)
+        label = np.ascontiguousarray(canvas.meta[..., 0])
+        return Scene(rgb, thermal, valid, label, self.night)
+
+
+def generate_scene(
+    seed: int,
+    *,
+    width: int = 320,
+    height: int = 240,
+    night: bool | None = None,
+    indoor: bool | None = None,
+    misregistration_px: float = 0.0,
+    thermal_fov: float = 1.0,
+) -> Scene:
+    """One scene of a seed (an integer from 0); arguments as for ``SceneSequence``."""
+    return SceneSequence(
+        seed,
+        width=width,
+        height=height,
+        night=night,
+        indoor=indoor,
+        misregistration_px=misregistration_px,
+        thermal_fov=thermal_fov,
+    ).render(0.0)
+
+
+def _check(seed: int, width: int, height: int, misregistration_px: float, fov: float) -> None:
+    if seed < 0:
+        raise SartmError("bad seed of a synthetic scene", got=seed, expected="an integer from 0",
+                         remedy="pass a seed of 0 or more")  # fmt: skip
+    for name, size in (("width", width), ("height", height)):
+        if not MIN_SIZE <= size <= MAX_SIZE:
+            raise SartmError(
+                f"bad {name} of a synthetic scene", got=size,
+                expected=f"{MIN_SIZE}..{MAX_SIZE} pixels", remedy="try --width 320 --height 240",
+            )  # fmt: skip
+    if not 0 <= misregistration_px <= min(width, height) / 4:
+        raise SartmError("bad misregistration", got=misregistration_px,
+                         expected=f"0..{min(width, height) / 4} pixels",
+                         remedy="pass a few pixels, such as 3")  # fmt: skip
+    if not 0 < fov <= 1:
+        raise SartmError("bad thermal field of view", got=fov, expected="a share in (0, 1]",
+                         remedy="pass 1 for the full field, or 0.8")  # fmt: skip
+
+
+def paint_world(world: World, time_s: float) -> Canvas:
+    """Paint a world at a time, from far to near."""
+    camera = world.camera_at(time_s)
+    canvas = Canvas(camera)
+
+    def placed(items: tuple[Item, ...]) -> list[tuple[Item, Placement]]:
+        pairs = [(item, item.placement(time_s, camera.travel)) for item in items]
+        return sorted(pairs, key=lambda pair: -pair[1].z)
+
+    if world.hall is None:
+        clouds, zenith, rim = world.sky
+        draw_sky(canvas, clouds, world.climate, zenith, rim)
+    draw_ground(canvas, ground_view(camera), world.profile, world.texture, world.roughness)
+    world.markings(canvas, camera.travel)
+    things = placed(world.items)
+    if not world.climate.night:
+        _cast_shadows(canvas, world, things)
+    if world.hall is not None:
+        draw_hall(canvas, world.hall, camera.travel)
+    for group in (placed(world.scenery), placed(world.flat), things):
+        for item, place in group:
+            item.prop.draw(canvas, place)
+    return canvas
+
+
+def _cast_shadows(canvas: Canvas, world: World, things: list[tuple[Item, Placement]]) -> None:
+    """Darken (and cool a little) the ground where things keep the sun off."""
+    climate, camera = world.climate, canvas.camera
+    light = np.full((camera.height, camera.width), 255, np.uint8)
+    strength = 0.35 + 0.3 * climate.sunshine
+    for item, place in things:
+        prop = item.prop
+        if prop.height == 0.0 or place.z < NEAR_M:
+            continue
+        w, a = prop.half_width * 1.05, prop.half_length * 1.05
+        base = to_road(np.array(((-w, 0, -a), (w, 0, -a), (w, 0, a), (-w, 0, a))), place)
+        reach = np.array((climate.sun[0], 0.0, climate.sun[1])) * prop.height
+        outline = np.vstack((base, base + reach))
+        outline[:, 2] = np.maximum(outline[:, 2], NEAR_M)
+        hull = cv2.convexHull(np.rint(camera.project(outline)).astype(np.int32))
+        cv2.fillConvexPoly(light, hull, int(255 * (1 - strength)))
+    light = cv2.GaussianBlur(light, (0, 0), 1.0 + 1.5 * (climate.sunshine == 0.0))
+    share = light.astype(np.float32) * (1 / 255.0)
+    canvas.look[..., :3] = canvas.look[..., :3] * share[..., None]
+    canvas.look[..., 3] -= ((1 - share) * 10 * climate.sunshine).astype(np.uint8)
