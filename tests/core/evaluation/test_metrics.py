@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import importlib
 from types import ModuleType
 from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -80,6 +79,7 @@ SITE = ClassTable("site", tuple(ClassInfo(i, f"c{i}", (i, i, i)) for i in range(
     [(table, name) for table in (MFNET, PST900, FMB, SITE) for name in protocols_for(table)],
     ids=lambda value: value if isinstance(value, str) else value.name,
 )
+@settings(max_examples=30)
 @given(data=st.data())
 def test_protocols_agree_with_set_arithmetic(
     table: ClassTable, protocol: str, data: st.DataObject
@@ -102,11 +102,10 @@ def test_protocols_agree_with_set_arithmetic(
 def torchmetrics() -> ModuleType:
     """torchmetrics.classification, importable also where torchvision lacks its operators."""
     pytest.importorskip("torch")
-    pytest.importorskip("torchmetrics")
     from sartm_core.models.torchvision_ops import ensure_torchvision_ops
 
     ensure_torchvision_ops()
-    return importlib.import_module("torchmetrics.classification")
+    return pytest.importorskip("torchmetrics.classification")
 
 
 def tensor(ids: np.ndarray) -> Any:
