@@ -23,7 +23,7 @@ class StampHistory:
     def __init__(self) -> None:
         self.stamps: list[int] = []
         self.shortest_gap_ns: int | None = None
-        self._arrivals: deque[int] = deque(maxlen=PERIOD_STAMPS + 4)
+        self._arrivals: deque[int] = deque(maxlen=9)
 
     @property
     def newest(self) -> int | None:
@@ -34,8 +34,8 @@ class StampHistory:
         return self._arrivals[-1] if self._arrivals else None
 
     def arrival_period_ns(self) -> int | None:
-        """Median time between arrivals, or None while fewer than five messages have arrived."""
-        if len(self._arrivals) < PERIOD_STAMPS:
+        """Median time between recent arrivals, or None before the third message."""
+        if len(self._arrivals) < 3:
             return None
         return int(median(later - sooner for sooner, later in pairwise(self._arrivals)))
 
