@@ -1,0 +1,1 @@
+"""Training: configuration, samples, checkpoints and the run itself."""

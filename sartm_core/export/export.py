@@ -1,0 +1,181 @@
+"""From a checkpoint to a model bundle."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from sartm_core import thermal
+from sartm_core.bundle import (
+    MODEL_CARD,
+    MODEL_FILES,
+    SAMPLE,
+    Bundle,
+    manifest_classes,
+    write_bundle,
+)
+from sartm_core.classes import class_table
+from sartm_core.cli.output import console, progress
+from sartm_core.errors import SartmError
+from sartm_core.export import model_card
+from sartm_core.export.graph import MaskGraph
+from sartm_core.export.onnx_file import Feed, check_parity, drop_logits, export_onnx, open_session
+from sartm_core.export.sample import (
+    MIN_FOREGROUND,
+    POOL,
+    choose,
+    predict_pool,
+    synthetic_feeds,
+    write_sample,
+)
+from sartm_core.training.checkpoint import Checkpoint, load_student
+
+PRECISIONS = ("fp32",)
+PARITY_FRAMES = 2
+
+
+def export_bundle(
+    checkpoint_path: Path,
+    out: Path,
+    *,
+    precisions: Sequence[str] = PRECISIONS,
+    metrics: Mapping[str, Any] | None = None,
+    name: str | None = None,
+    pool: int = POOL,
+) -> Bundle:
+    """Write the bundle of a checkpoint's averaged weights.
+
+    Args:
+        checkpoint_path: what training wrote.
+        out: the bundle's folder.
+        precisions: of the model files; only ``fp32`` for now.
+        metrics: title -> {protocol, score, iou, night} for manifest and model card, beside the
+            checkpoint's own dev scores.
+        name: of the bundle; None = that of the run.
+        pool: number of synthetic scenes among which the sample frames are chosen.
+
+    Raises:
+        SartmError: no checkpoint, a precision that cannot be written, or an export that does not
+            compute what PyTorch computes.
+    """
+    unknown = [precision for precision in precisions if precision not in PRECISIONS]
+    if unknown:
+        raise SartmError(
+            "this version cannot write that precision",
+            got=", ".join(unknown),
+            expected=", ".join(PRECISIONS),
+            remedy="leave --precision out",
+        )
+    student, checkpoint = load_student(checkpoint_path)
+    graph = MaskGraph(student).eval()
+    height, width = checkpoint.config.model.input_height, checkpoint.config.model.input_width
+    with tempfile.TemporaryDirectory() as folder, progress("exporting", 4) as bar:
+        checked, shipped = Path(folder, "with_logits.onnx"), Path(folder, MODEL_FILES["fp32"])
+        export_onnx(graph, height, width, checked)
+        drop_logits(checked, shipped)
+        bar.advance()
+        parity = check_parity(graph, checked, _parity_feeds(height, width))
+        bar.advance()
+        chosen = choose(predict_pool(open_session(shipped), synthetic_feeds(height, width, pool)))
+        if min(candidate.foreground for candidate in chosen) < MIN_FOREGROUND:
+            console.print(
+                f"warning: fewer than {len(chosen)} of {pool} synthetic scenes have "
+                f"{MIN_FOREGROUND:.0%} foreground in the mask: `sartm verify` says little about it"
+            )
+        write_sample(Path(folder, SAMPLE), chosen)
+        bar.advance()
+        manifest = _manifest(checkpoint, name or checkpoint.config.name, metrics or {})
+        facts = _facts(checkpoint, sum(p.numel() for p in student.parameters()))
+        facts |= {"frames": len(chosen), "parity": f"{parity:.1e}"}
+        Path(folder, MODEL_CARD).write_text(model_card.render(manifest, facts), encoding="utf-8")
+        files = (MODEL_FILES["fp32"], SAMPLE, MODEL_CARD)
+        bundle = write_bundle(out, manifest, {file: Path(folder, file) for file in files})
+        bar.advance()
+    return bundle
+
+
+def read_metrics(path: Path) -> dict[str, Any]:
+    """What a ``metrics.json`` of ``sartm evaluate`` says, as ``export_bundle`` takes it.
+
+    Raises:
+        SartmError: not such a file.
+    """
+    try:
+        metrics = json.loads(path.read_text(encoding="utf-8"))
+        protocol, scores = next(iter(metrics["protocols"].items()))
+        night = metrics.get("subsets", {}).get("night")
+        title = f"{metrics['dataset']} {metrics['split'] or 'all'} ({metrics['frames']} frames)"
+        return {
+            title: {
+                "protocol": protocol,
+                "score": scores["miou"],
+                "iou": scores["iou"],
+                "night": night["protocols"][protocol]["miou"] if night else None,
+            }
+        }
+    except (OSError, ValueError, KeyError, TypeError, StopIteration) as error:
+        raise SartmError(
+            f"{path} is no metrics.json", got=f"{type(error).__name__}: {error}"
+        ) from error
+
+
+def _parity_feeds(height: int, width: int) -> list[Feed]:
+    """Synthetic frames, with both cameras and with either missing."""
+    import numpy as np
+
+    cameras = np.array([[[1, 1]], [[1, 0]], [[0, 1]]], np.float32)
+    return [
+        {**feed, "present": present}
+        for feed in synthetic_feeds(height, width, PARITY_FRAMES)
+        for present in cameras
+    ]
+
+
+def _manifest(checkpoint: Checkpoint, name: str, metrics: Mapping[str, Any]) -> dict[str, Any]:
+    config, provenance = checkpoint.config, dict(checkpoint.provenance)
+    provenance["metrics"] = {**provenance["metrics"], **metrics}
+    return {
+        "name": name,
+        "classes": manifest_classes(class_table(config.data.classes)),
+        "ignore_id": 255,
+        "input": {
+            "height": config.model.input_height,
+            "width": config.model.input_width,
+            "resize": "stretch",
+            "interpolation": "bilinear",
+            "pad_value": 0,
+            "thermal_dtype": "uint8",
+        },
+        "thermal": {
+            "contract": "agc8",
+            "scale": 1.0,
+            "offset": 0.0,
+            "window": None,
+            "normalisation": (
+                f"per frame: percentiles {thermal.LOW_PERCENTILE:g} to "
+                f"{thermal.HIGH_PERCENTILE:g}, gamma to median {thermal.MEDIAN_LEVEL:g}"
+            ),
+        },
+        "language": None,
+        "calibration": {"temperature": {"rgb+thermal": 1.0, "rgb": 1.0, "thermal": 1.0}},
+        "risk": {},
+        "training": {**provenance, "steps": checkpoint.step, "teacher": None},
+        "license": "Apache-2.0",
+    }
+
+
+def _facts(checkpoint: Checkpoint, parameters: int) -> dict[str, Any]:
+    config = checkpoint.config
+    return {
+        "encoder": config.model.encoder,
+        "width": config.model.width,
+        "pretrained": config.model.pretrained,
+        "parameters": f"{parameters / 1e6:.2f}",
+        "batch": config.train.batch,
+        "crop_width": config.augment.crop_width,
+        "crop_height": config.augment.crop_height,
+        "modalities": config.data.modalities,
+    }

@@ -1,0 +1,116 @@
+"""MODEL_CARD.md: what a bundle was trained on, how well it does, and what it is not for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from string import Template
+from typing import Any
+
+_TEMPLATE = Template("""\
+# $name
+
+Semantic segmentation of RGB + thermal image pairs: $classes.
+
+| | |
+|---|---|
+| network | $network |
+| parameters | $parameters M |
+| input | $input_width x $input_height, RGB + thermal, either camera may be missing |
+| thermal | $thermal |
+| initialisation | $initialisation |
+| training | $schedule |
+| code | revision `$git_rev` |
+| licence | Apache-2.0 (the weights; the data sets below have their own terms) |
+
+## Data
+$data
+$dev
+
+## Measured
+$metrics
+
+`sample.npz` holds $frames synthetic frames and the masks that `model.onnx` gives for them on ONNX
+Runtime, CPU; `sartm verify` compares other runtimes with these. Parity of the exported logits with
+PyTorch: largest difference $parity.
+
+## Limits
+$limits
+- The confidence is the largest softmax probability at temperature 1. It was not calibrated: a high
+  value is no guarantee.
+- One training run with one seed; single rare classes vary by several points between seeds.
+- Not a safety function. Check it on your own recordings (`sartm bag eval`) before a robot depends
+  on it.
+""")
+
+_SYNTHETIC_LIMIT = (
+    "- Trained on synthetic scenes alone: it shows that everything works. On real cameras its masks"
+    "\n  mean little."
+)
+_REAL_LIMITS = (
+    "- Real training frames are few and come from one pair of cameras in one city; other cameras,\n"
+    "  other lenses, indoor scenes and other climates were not seen.\n"
+    "- Small objects (cones, bollards, distant people) are often missed; classes with few\n"
+    "  training frames are unreliable."
+)
+
+
+def render(manifest: Mapping[str, Any], facts: Mapping[str, Any]) -> str:
+    """The card as Markdown.
+
+    Args:
+        manifest: the bundle's, with ``training`` from the checkpoint.
+        facts: what the manifest does not hold: encoder, width, parameters, batch, crop size,
+            modalities, pretrained, frames, parity.
+    """
+    training = manifest["training"]
+    names = [entry["name"] for entry in manifest["classes"]]
+    real = [entry for entry in training["dataset"] if entry["dataset"] != "synthetic"]
+    return _TEMPLATE.substitute(
+        facts,
+        name=manifest["name"],
+        classes=", ".join(names),
+        input_width=manifest["input"]["width"],
+        input_height=manifest["input"]["height"],
+        thermal=manifest["thermal"]["normalisation"],
+        initialisation="ImageNet (classification)" if facts["pretrained"] else "random",
+        git_rev=training["git_rev"],
+        network=(
+            f"two shallow {facts['encoder']} streams, gated fusion at 1/4, 1/8 and 1/16, one deep "
+            f"stage, FPN decoder of {facts['width']} channels"
+        ),
+        schedule=(
+            f"{training['steps']} steps of {facts['batch']} crops of {facts['crop_width']} x "
+            f"{facts['crop_height']}, seed {training['seed']}, modalities {facts['modalities']}"
+        ),
+        data="\n".join(_data_line(entry, training["dataset"]) for entry in training["dataset"]),
+        dev=(
+            f"- {training['dev_frames']} frames of these sets were held out to choose the weights."
+            if training["dev_frames"]
+            else "- No frame was held out: the weights are those of the last step."
+        ),
+        metrics=_metrics(training["metrics"]),
+        limits=_REAL_LIMITS if real else _SYNTHETIC_LIMIT,
+    )
+
+
+def _data_line(entry: Mapping[str, Any], entries: Sequence[Mapping[str, Any]]) -> str:
+    share = entry["weight"] / sum(other["weight"] for other in entries)
+    split = f", list `{entry['split']}`" if entry["split"] else ""
+    return f"- `{entry['dataset']}`{split}: {entry['frames']} frames, {share:.0%} of the samples"
+
+
+def _metrics(metrics: Mapping[str, Any]) -> str:
+    if not metrics:
+        return "Nothing was measured when this bundle was written."
+    tables = []
+    for name, entry in metrics.items():
+        rows = [f"| {key} | {_figure(value)} |" for key, value in entry["iou"].items()]
+        night = entry.get("night")
+        rows += [f"| mean, night frames | {_figure(night)} |"] if night is not None else []
+        head = f"{name}, protocol `{entry['protocol']}`: mean IoU **{_figure(entry['score'])}**"
+        tables.append("\n".join([head, "", "| class | IoU |", "|---|---|", *rows]))
+    return "\n\n".join(tables)
+
+
+def _figure(value: float | None) -> str:
+    return "no ground truth" if value is None else f"{value:.3f}"

@@ -1,0 +1,54 @@
+"""A light feature-pyramid decoder."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+
+class SeparableConv(nn.Sequential):
+    """3x3 depthwise, then 1x1, each with BatchNorm; ReLU6 at the end."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__(
+            nn.Conv2d(channels, channels, 3, padding=1, groups=channels, bias=False),
+            nn.BatchNorm2d(channels),
+            nn.Conv2d(channels, channels, 1, bias=False),
+            nn.BatchNorm2d(channels),
+            nn.ReLU6(inplace=True),
+        )
+
+
+class FpnDecoder(nn.Module):
+    """Top-down pyramid (Lin et al., CVPR 2017) on separable convolutions, classes at 1/4.
+
+    Args:
+        in_channels: channels of the levels 1/4, 1/8, 1/16, 1/32.
+        width: channels of every pyramid level.
+        classes: number of output classes.
+    """
+
+    def __init__(self, in_channels: Sequence[int], width: int, classes: int) -> None:
+        super().__init__()
+        self.lateral = nn.ModuleList(
+            nn.Sequential(nn.Conv2d(channels, width, 1, bias=False), nn.BatchNorm2d(width))
+            for channels in in_channels
+        )
+        self.smooth = nn.ModuleList(SeparableConv(width) for _ in in_channels)
+        self.head = SeparableConv(width)
+        self.classifier = nn.Conv2d(width, classes, 1)
+
+    def forward(self, levels: Sequence[torch.Tensor]) -> torch.Tensor:
+        """Logits [B,classes,H/4,W/4] from the four levels, finest first."""
+        pyramid: torch.Tensor | None = None
+        for level, lateral, smooth in zip(
+            reversed(levels), reversed(self.lateral), reversed(self.smooth), strict=True
+        ):
+            feature = lateral(level)
+            if pyramid is not None:
+                feature = feature + F.interpolate(pyramid, scale_factor=2.0, mode="nearest")
+            pyramid = smooth(feature)
+        return self.classifier(self.head(pyramid))  # type: ignore[no-any-return]

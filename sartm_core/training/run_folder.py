@@ -1,0 +1,64 @@
+"""What a run leaves behind: configuration, environment, metrics, checkpoints."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+from typing import Any
+
+from omegaconf import OmegaConf
+
+from sartm_core.files import write_bytes_atomic, write_json_atomic
+from sartm_core.machine import describe_machine
+from sartm_core.training.config import Config, config_to_dict
+
+METRICS = "metrics.jsonl"
+
+
+class RunFolder:
+    """Writes the files of one run.
+
+    Args:
+        path: the folder; made if missing.
+        config: written resolved, as ``config.yaml``, with ``environment.json`` beside it.
+        step: metrics of later steps, of a run that was killed, are removed.
+    """
+
+    def __init__(self, path: Path, config: Config, step: int) -> None:
+        self.path = path
+        path.mkdir(parents=True, exist_ok=True)
+        text = OmegaConf.to_yaml(OmegaConf.create(config_to_dict(config)))
+        write_bytes_atomic(path / "config.yaml", text.encode())
+        environment = {"git_revision": git_revision(), "machine": describe_machine()}
+        write_json_atomic(path / "environment.json", environment)
+        rows = [row for row in read_metrics(path) if row["step"] <= step]
+        text = "".join(json.dumps(row) + "\n" for row in rows)
+        write_bytes_atomic(path / METRICS, text.encode())
+
+    def log(self, row: dict[str, Any]) -> None:
+        """Append one line to metrics.jsonl; ``row`` has a ``step``."""
+        with open(self.path / METRICS, "a", encoding="utf-8") as file:
+            file.write(json.dumps(row) + "\n")
+
+
+def read_metrics(path: Path) -> list[dict[str, Any]]:
+    """The rows of a run folder's metrics.jsonl, oldest first; a half-written last line is left
+    out."""
+    if not (path / METRICS).is_file():
+        return []
+    lines = (path / METRICS).read_text(encoding="utf-8").split("\n")
+    return [json.loads(line) for line in lines[:-1] if line]
+
+
+def git_revision() -> str:
+    """Revision of the checkout that holds this code, with ``-dirty`` if files differ from it, or
+    ``unknown`` outside a checkout."""
+    command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty"]
+    try:
+        done = subprocess.run(
+            [*command, "--abbrev=40", "--exclude=*"], capture_output=True, text=True, check=True
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+    return done.stdout.strip()

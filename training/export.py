@@ -1,0 +1,13 @@
+"""Export a checkpoint: python training/export.py CKPT --out BUNDLE"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from sartm_core.cli import main
+
+if __name__ == "__main__":
+    sys.exit(main(["export", *sys.argv[1:]]))
