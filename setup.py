@@ -37,8 +37,8 @@ setup(
         *share("models"),
     ],
     python_requires=">=3.10",
-    # Only what rosdep and requirements/ do not decide for the user: torch and TensorRT never, and
-    # OpenCV may come from apt, from opencv-python or from opencv-python-headless.
+    # Libraries come from rosdep or requirements/, never from here: OpenCV may be apt's or either of
+    # PyPI's, and torch and TensorRT are large and only for who trains or accelerates.
     install_requires=["setuptools"],
     zip_safe=False,
     entry_points={
