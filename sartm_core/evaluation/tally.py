@@ -14,6 +14,9 @@ from sartm_core.evaluation.protocols import all_scores
 from sartm_core.files import write_bytes_atomic
 from sartm_core.frames import Image
 
+MIN_FOREGROUND = 0.005
+"""Share of a frame's pixels that must have a true class other than 0 to rank the frame."""
+
 
 class Tally:
     """Confusion matrices of the frames seen so far; the result does not depend on their order."""
@@ -37,6 +40,35 @@ class Tally:
         counts = confusion(truth, prediction, len(self.classes))
         self._frames[name] = (counts, night)
         return counts
+
+    def names(self, *, night: bool) -> tuple[str, ...]:
+        """The frames of one time of day, sorted."""
+        return tuple(sorted(name for name, (_, dark) in self._frames.items() if dark == night))
+
+    def showcase(self, count: int) -> list[tuple[str, str]]:
+        """Frames worth a picture and why: the worst ones, then others spread over the recording.
+
+        A frame's measure is the share of its foreground pixels, true or predicted, whose class is
+        right; frames with hardly any true foreground are never among the worst.
+        """
+        agreement: dict[str, float] = {}
+        worth: list[str] = []
+        for name in sorted(self._frames):
+            counts = self._frames[name][0]
+            either = int(counts.sum() - counts[0, 0] - counts[0, -1])
+            agreement[name] = float(counts.diagonal()[1:].sum() / either) if either else 1.0
+            if counts[1:].sum() >= MIN_FOREGROUND * counts.sum():
+                worth.append(name)
+        worst = sorted(worth, key=lambda name: agreement[name])[: count // 2]
+        rest = [name for name in agreement if name not in worst]
+        places = np.linspace(0, len(rest), count - len(worst), endpoint=False).astype(int)
+        spread = dict.fromkeys(rest[place] for place in places) if rest else {}
+        reasons = [(name, "among the hardest") for name in worst]
+        reasons += [(name, "picked at even steps") for name in spread]
+        return [
+            (name, f"{reason}; {100 * agreement[name]:.0f} % of the foreground right")
+            for name, reason in reasons
+        ]
 
     def total(self) -> Confusion:
         """The matrix over all frames."""

@@ -74,16 +74,17 @@ def overlay(rgb: Image, mask: Image, classes: ClassTable, *, legend: bool = True
     for info in seen:
         region = (mask == info.id).astype(np.uint8)
         where = region.astype(bool)
-        color = np.array(_display_color(info.id))
+        color = np.array(display_color(info.id))
         painted[where] = ((1 - _OPACITY) * rgb[where] + _OPACITY * color).astype(np.uint8)
         outlines, _ = cv2.findContours(region, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
         cv2.drawContours(painted, outlines, -1, tuple(map(int, color)), 1, cv2.LINE_AA)
     if legend and seen:
-        _draw_legend(painted, [(info.name, _display_color(info.id)) for info in seen])
+        _draw_legend(painted, [(info.name, display_color(info.id)) for info in seen])
     return painted
 
 
-def _display_color(class_id: int) -> tuple[int, int, int]:
+def display_color(class_id: int) -> tuple[int, int, int]:
+    """The colour (red, green, blue) that overlays and their legends give a class other than 0."""
     return _DISPLAY_COLORS[(class_id - 1) % len(_DISPLAY_COLORS)]
 
 
