@@ -56,7 +56,8 @@ def load(
 class Segmenter:
     """Runs a bundle on images as cameras give them; safe to call from several threads.
 
-    ``thermal`` and ``min_confidence`` may be changed between calls; see :func:`load`.
+    ``thermal`` and ``min_confidence`` (see :func:`load`) may be changed between calls, and so may
+    ``output_size``: ``rgb`` = masks at the RGB image's size, ``network`` = at the network's own.
     """
 
     def __init__(
@@ -71,6 +72,7 @@ class Segmenter:
         self.runtime = runtime
         self.thermal = thermal
         self.min_confidence = min_confidence
+        self.output_size = "rgb"
         height, width = bundle.input_size
         self._no_rgb = np.zeros((height, width, 3), np.uint8)
         self._no_thermal = np.zeros((height, width), np.uint8)
@@ -116,7 +118,7 @@ class Segmenter:
         if self.min_confidence > 0:
             mask = np.where(confidence < 255 * self.min_confidence, IGNORE_ID, mask)
             mask = mask.astype(np.uint8)
-        if mask.shape != size:
+        if self.output_size == "rgb" and mask.shape != size:
             mask = _resize(mask, size, cv2.INTER_NEAREST)
             confidence = _resize(confidence, size, cv2.INTER_LINEAR)
         done = time.perf_counter()

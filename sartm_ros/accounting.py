@@ -1,0 +1,111 @@
+"""Where every message went, counted where it happens.
+
+RGB:      received = published + dropped(by reason) + in_flight(by place)
+thermal:  received = used + unused(by reason) + buffered
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from sartm_core.synchronizer import SyncCounters
+
+
+@dataclass(frozen=True, slots=True)
+class RgbAccount:
+    """RGB messages since the node started.
+
+    ``lost_in_transport`` is what the middleware reports; None = it cannot tell.
+    """
+
+    received: int = 0
+    published: int = 0
+    dropped: Mapping[str, int] = field(default_factory=dict)
+    in_flight: Mapping[str, int] = field(default_factory=dict)
+    lost_in_transport: int | None = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ThermalAccount:
+    """Thermal messages since the node started; ``used`` counts those used at least once.
+
+    ``published_alone`` and ``dropped_alone`` say what became of the used ones that had no RGB
+    image beside them.
+    """
+
+    received: int = 0
+    used: int = 0
+    unused: Mapping[str, int] = field(default_factory=dict)
+    buffered: int = 0
+    lost_in_transport: int | None = 0
+    published_alone: int = 0
+    dropped_alone: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Accounts:
+    """One moment's accounts; the two equations above hold in each."""
+
+    rgb: RgbAccount = field(default_factory=RgbAccount)
+    thermal: ThermalAccount = field(default_factory=ThermalAccount)
+    sync: SyncCounters | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        return {"rgb": asdict(self.rgb), "thermal": asdict(self.thermal)}
+
+
+class Ledger:
+    """The counters outside the synchroniser. Hold ``lock`` while a message changes its place."""
+
+    def __init__(self) -> None:
+        self.lock = threading.RLock()
+        self.rgb_received = 0
+        self.rgb_published = 0
+        self.rgb_dropped: Counter[str] = Counter()
+        self.thermal_received = 0
+        self.thermal_unused: Counter[str] = Counter()
+        self.published_alone = 0
+        self.dropped_alone: Counter[str] = Counter()
+        self.lost: dict[str, int | None] = {"rgb": 0, "thermal": 0}
+
+    def published(self, *, with_rgb: bool) -> None:
+        with self.lock:
+            if with_rgb:
+                self.rgb_published += 1
+            else:
+                self.published_alone += 1
+
+    def dropped(self, reason: str, *, with_rgb: bool) -> None:
+        """A frame that was paired already and gets no mask."""
+        with self.lock:
+            (self.rgb_dropped if with_rgb else self.dropped_alone)[reason] += 1
+
+    def lost_in_transport(self, stream: str, count: int) -> None:
+        with self.lock:
+            self.lost[stream] = (self.lost[stream] or 0) + count
+
+    def accounts(self, sync: SyncCounters, in_flight: Mapping[str, int]) -> Accounts:
+        """The accounts, given the synchroniser's and the RGB frames behind it; hold ``lock``."""
+        return Accounts(
+            rgb=RgbAccount(
+                received=self.rgb_received,
+                published=self.rgb_published,
+                dropped=dict(self.rgb_dropped + Counter(sync.rgb_dropped)),
+                in_flight={"pairing": sync.rgb_waiting, **in_flight},
+                lost_in_transport=self.lost["rgb"],
+            ),
+            thermal=ThermalAccount(
+                received=self.thermal_received,
+                used=sync.thermal_used,
+                unused=dict(self.thermal_unused + Counter(sync.thermal_unused)),
+                buffered=sync.thermal_buffered,
+                lost_in_transport=self.lost["thermal"],
+                published_alone=self.published_alone,
+                dropped_alone=dict(self.dropped_alone),
+            ),
+            sync=sync,
+        )
