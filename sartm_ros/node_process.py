@@ -8,7 +8,6 @@ import random
 import signal
 import socket
 import subprocess
-import sys
 import time
 from collections import deque
 from collections.abc import Mapping, Sequence
@@ -17,31 +16,14 @@ from pathlib import Path
 from types import TracebackType
 
 from sartm_core.errors import SartmError
+from sartm_core.share import find_shared
 
+PROFILE = "config/fastdds.xml"
 PROFILE_VARIABLES = ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE")
 REACHES_OUT = ("ROS_DISCOVERY_SERVER", "ROS_STATIC_PEERS", "ROS_LOCALHOST_ONLY")
 
 _PACKAGE_ROOT = Path(__file__).resolve().parent.parent
 _PR_SET_PDEATHSIG = 1
-
-
-def installed_file(name: str) -> Path:
-    """A file that ships with sartm, such as ``config/fastdds.xml``.
-
-    Looked up in the checkout, then in share/sartm_ros of each AMENT prefix and of ``sys.prefix``.
-
-    Raises:
-        SartmError: this installation has no such file.
-    """
-    prefixes = [*os.environ.get("AMENT_PREFIX_PATH", "").split(os.pathsep), sys.prefix]
-    roots = [_PACKAGE_ROOT] if (_PACKAGE_ROOT / "setup.py").is_file() else []
-    roots += [Path(prefix) / "share" / "sartm_ros" for prefix in prefixes if prefix]
-    for root in roots:
-        if (root / name).is_file():
-            return root / name
-    raise SartmError(
-        f"{name} is not installed", expected="it beside setup.py or in share/sartm_ros"
-    )
 
 
 def isolated_environment(profile: bool = True) -> dict[str, str]:
@@ -61,7 +43,12 @@ def isolated_environment(profile: bool = True) -> dict[str, str]:
         for variable in PROFILE_VARIABLES:
             environment.pop(variable, None)
     elif not any(environment.get(variable) for variable in PROFILE_VARIABLES):
-        environment |= dict.fromkeys(PROFILE_VARIABLES, str(installed_file("config/fastdds.xml")))
+        if (path := find_shared(PROFILE)) is None:
+            raise SartmError(
+                f"{PROFILE} is not installed",
+                remedy="install sartm again, or set FASTRTPS_DEFAULT_PROFILES_FILE",
+            )
+        environment |= dict.fromkeys(PROFILE_VARIABLES, str(path))
     packages = [str(_PACKAGE_ROOT), *filter(None, [environment.get("PYTHONPATH")])]
     environment["PYTHONPATH"] = os.pathsep.join(packages)
     return environment
@@ -163,11 +150,6 @@ class NodeProcess:
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         return process.wait()
-
-
-def interpreter() -> list[str]:
-    """The command that runs this Python again, unbuffered so that logs are complete."""
-    return [sys.executable, "-u"]
 
 
 def _end_with_parent() -> None:

@@ -182,7 +182,7 @@ def _lines(result: dict[str, Any]) -> list[str]:
         lines += [
             f"node, own time without the model        p50 {node['internal_ms']['p50']:.1f} ms",
             "publish to mask - model - echo node     "
-            f"p50 {node['publish_to_mask_minus_model_minus_echo_ms']:.1f} ms",
+            f"p50 {node['publish_to_mask_minus_model_minus_echo_ms']['p50']:.1f} ms",
         ]
     if "compare" in result:
         pair = result["compare"]

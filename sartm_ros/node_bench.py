@@ -1,0 +1,170 @@
+"""`python -m sartm_ros.node_bench BUNDLE`: what the node adds to the model at 640x480.
+
+Publisher, segment node and echo node are three processes. Every frame goes to the segment node,
+then to the echo node, each time with the answer awaited, so both see the same machine.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rclpy.node import Node
+from rclpy.serialization import serialize_message
+from std_msgs.msg import Header
+
+from sartm_core.cli.output import progress
+from sartm_core.data.bags import with_stamp
+from sartm_core.errors import SartmError
+from sartm_core.timing import percentiles
+from sartm_ros.imaging import to_message
+from sartm_ros.node_process import NodeProcess, isolated_environment
+from sartm_ros.player import Outgoing, Player
+from sartm_ros.recorder import Recorder
+from sartm_ros.session import (
+    READY_TIMEOUT_S,
+    node_command,
+    ros_node,
+    spinning,
+    terminated_like_interrupted,
+    wait_until_ready,
+)
+
+WIDTH, HEIGHT = 640, 480
+WARM_UP = 10
+PERIOD_NS = 100_000_000
+ANSWER_TIMEOUT_S = 30.0
+SEGMENT, ECHO = "/sartm_bench", "/sartm_echo"
+
+
+def noise_pair(width: int, height: int) -> dict[str, bytes]:
+    """CDR bytes of an ``rgb`` (rgb8) and a ``thermal`` (mono8) image of noise."""
+    noise = np.random.default_rng(0)
+    images = {
+        "rgb": (noise.integers(0, 256, (height, width, 3), np.uint8), "rgb8"),
+        "thermal": (noise.integers(0, 256, (height, width), np.uint8), "mono8"),
+    }
+    return {
+        stream: serialize_message(to_message(image, encoding, Header(frame_id="camera")))
+        for stream, (image, encoding) in images.items()
+    }
+
+
+class Camera:
+    """Publishes RGB-thermal pairs of noise into one namespace and awaits the mask of each."""
+
+    def __init__(self, node: Node, namespace: str, target: str, process: NodeProcess) -> None:
+        self._raw = noise_pair(WIDTH, HEIGHT)
+        self.player = Player(node, {s: f"{namespace}/{s}/image" for s in self._raw})
+        self.recorder = Recorder(node, target, lambda topic, kind, raw: None)
+        self.process = process
+
+    def ask(self, stamp_ns: int) -> float:
+        """Send one pair; returns the milliseconds from publishing RGB to the mask's arrival."""
+        answered = len(self.recorder.masks)
+        self._publish("thermal", stamp_ns)
+        time.sleep(0.005)  # the pair must not wait for its thermal half
+        sent = self._publish("rgb", stamp_ns)
+        if not self.recorder.wait(
+            lambda: len(self.recorder.masks) > answered, ANSWER_TIMEOUT_S, self.process.check
+        ):
+            raise SartmError(
+                f"no mask within {ANSWER_TIMEOUT_S:.0f} s", got=self.process.last_words()
+            )
+        return (self.recorder.masks[-1].arrived_ns - sent) / 1e6
+
+    def _publish(self, stream: str, stamp_ns: int) -> int:
+        raw = with_stamp(self._raw[stream], stamp_ns)
+        return self.player.publish(Outgoing(0, stream, stamp_ns, raw, stamp_ns, 0))
+
+
+def measure(parameters: dict[str, Any], frames: int, logs: Path) -> dict[str, Any]:
+    """Times in milliseconds, and the node's peak memory; see docs/benchmarks.md."""
+    segment = node_command("sartm_ros.segment_node", SEGMENT, parameters)
+    echo = node_command("sartm_ros.echo_node", ECHO)
+    with (
+        NodeProcess(segment, os.environ, logs / "node.log") as segment_process,
+        NodeProcess(echo, os.environ, logs / "echo.log") as echo_process,
+        ros_node("bench", SEGMENT) as node,
+    ):
+        model = Camera(node, SEGMENT, f"{SEGMENT}/segment", segment_process)
+        floor = Camera(node, ECHO, f"{ECHO}/echo", echo_process)
+        with spinning(node), progress("timing the node", WARM_UP + frames) as bar:
+            wait_until_ready(model.player, model.recorder, segment_process)
+            if not floor.recorder.wait(
+                lambda: floor.player.matched() and node.count_publishers(f"{ECHO}/echo/mask"),
+                READY_TIMEOUT_S,
+                echo_process.check,
+            ):
+                raise SartmError("the echo node was not ready", got=echo_process.last_words())
+            latency_ms, echo_ms = [], []
+            for index in range(1, WARM_UP + frames + 1):
+                latency_ms.append(model.ask(index * PERIOD_NS))
+                echo_ms.append(floor.ask(index * PERIOD_NS))
+                bar.advance()
+            model.recorder.wait(
+                lambda: len(model.recorder.infos) == len(latency_ms),
+                ANSWER_TIMEOUT_S,
+                segment_process.check,
+            )
+        memory = segment_process.resident_mib()
+    infos = model.recorder.infos[WARM_UP:]
+    latency_ms, echo_ms = latency_ms[WARM_UP:], echo_ms[WARM_UP:]
+    model_ms = [info.model_ms for info in infos]
+    internal_ms = [info.total_ms - info.model_ms for info in infos]
+    beyond = [a - b - c for a, b, c in zip(latency_ms, model_ms, echo_ms, strict=True)]
+    stages = infos[0].stages_ms.keys()
+    return {
+        "camera": [WIDTH, HEIGHT],
+        "frames": frames,
+        "model_ms": percentiles(model_ms),
+        "internal_ms": percentiles(internal_ms),
+        "internal_limit_ms": round(max(3.0, 0.05 * float(np.median(model_ms))), 3),
+        "stages_p50_ms": {
+            s: round(float(np.median([i.stages_ms[s] for i in infos])), 3) for s in stages
+        },
+        "publish_to_mask_ms": percentiles(latency_ms),
+        "echo_ms": percentiles(echo_ms),
+        "publish_to_mask_minus_model_minus_echo_ms": percentiles(beyond),
+        "resident_mib": memory,
+    }
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command line: one JSON object on stdout; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m sartm_ros.node_bench", description=__doc__)
+    parser.add_argument("bundle")
+    parser.add_argument("--runtime", default="auto")
+    parser.add_argument("--precision", default="auto")
+    parser.add_argument("--threads", type=int, default=0)
+    parser.add_argument("--frames", type=int, default=100)
+    options = parser.parse_args(arguments)
+    os.environ.update(isolated_environment())
+    parameters = {
+        "model.path": options.bundle,
+        "model.runtime": options.runtime,
+        "model.precision": options.precision,
+        "model.threads": options.threads,
+    }
+    try:
+        with terminated_like_interrupted(), tempfile.TemporaryDirectory() as logs:
+            result = measure(parameters, options.frames, Path(logs))
+    except SartmError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    print(json.dumps(result, indent=2))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

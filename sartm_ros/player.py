@@ -1,0 +1,181 @@
+"""The camera side of a replay: publishes a bag's images on the node's inputs, as raw CDR bytes."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from rclpy.node import Node
+from rclpy.publisher import Publisher
+from rclpy.qos import QoSProfile, ReliabilityPolicy
+from sensor_msgs.msg import Image
+
+from sartm_core.data.bags import FRAME_TOPIC, IMAGE_TYPE, BagMessage, BagReader, with_stamp
+from sartm_core.errors import SartmError
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """What a bag holds.
+
+    Attributes:
+        rgb_log_ns: reception times of the RGB images, ascending.
+        stems: RGB stamp -> stem, from the topic /frame where there is one.
+    """
+
+    rgb_log_ns: tuple[int, ...]
+    stems: dict[int, str]
+
+    def stem(self, stamp_ns: int) -> str:
+        """The name of the frame with this RGB stamp; without one in the bag, the stamp itself."""
+        return self.stems.get(stamp_ns, str(stamp_ns))
+
+    def rate_factor(self, rate_hz: float | None) -> float:
+        """By how much to speed up so that RGB images come at ``rate_hz``; 1 for None."""
+        if rate_hz is None or len(self.rgb_log_ns) < 2:
+            return 1.0
+        span = self.rgb_log_ns[-1] - self.rgb_log_ns[0]
+        return rate_hz * span / 1e9 / (len(self.rgb_log_ns) - 1)
+
+
+def survey(bag: Path, rgb_topic: str, thermal_topic: str) -> Survey:
+    """Read a bag once.
+
+    Raises:
+        SartmError: it has no images on one of the two topics.
+    """
+    count: Counter[str] = Counter()
+    rgb_log_ns: list[int] = []
+    stems: dict[int, str] = {}
+    for message in BagReader(bag).messages():
+        count[message.topic] += 1
+        if message.topic == rgb_topic:
+            rgb_log_ns.append(message.log_ns)
+        elif message.topic == FRAME_TOPIC:
+            stems[message.stamp_ns] = frame_stem(message)
+        if message.topic in (rgb_topic, thermal_topic) and message.msgtype != IMAGE_TYPE:
+            raise SartmError(
+                f"{bag} holds {message.topic} in a type that cannot be played",
+                got=message.msgtype,
+                expected=IMAGE_TYPE,
+            )
+    for topic in (rgb_topic, thermal_topic):
+        if not count[topic]:
+            raise SartmError(
+                f"{bag} has no images on {topic}",
+                got=", ".join(f"{name} ({number})" for name, number in sorted(count.items())),
+                remedy="name the bag's own topics with --rgb-topic and --thermal-topic",
+            )
+    return Survey(tuple(rgb_log_ns), stems)
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """One message of the replay.
+
+    Attributes:
+        due_ns: when to publish it, nanoseconds after the start of the replay.
+        topic: its topic in the bag.
+        stamp_ns: its header stamp, as published.
+        raw: its CDR bytes.
+        source_ns: its header stamp in the bag.
+        loop: which pass over the bag it belongs to, from 0.
+    """
+
+    due_ns: int
+    topic: str
+    stamp_ns: int
+    raw: bytes
+    source_ns: int
+    loop: int
+
+    def without_bytes(self) -> Outgoing:
+        """The same without its CDR bytes."""
+        return replace(self, raw=b"")
+
+
+def timeline(
+    read: Callable[[], Iterable[BagMessage]],
+    *,
+    rate_factor: float = 1.0,
+    loops: int | None = 1,
+    keep_stamps: bool = False,
+) -> Iterator[Outgoing]:
+    """Messages with the times at which a real-time replay publishes them.
+
+    The first pass keeps the stamps of the bag. Later ones continue them, one typical image
+    interval after the last message, or jump back with ``keep_stamps``.
+
+    Args:
+        read: gives the messages of one pass in the order of their reception times.
+        rate_factor: 2 plays twice as fast; stamps stay as they are.
+        loops: number of passes, None for no end.
+        keep_stamps: repeat the original stamps in every pass.
+    """
+    shift = 0
+    loop = 0
+    while loops is None or loop < loops:
+        first: int | None = None
+        newest = 0
+        count: Counter[str] = Counter()
+        for message in read():
+            first = message.log_ns if first is None else first
+            newest = max(newest, message.log_ns)
+            count[message.topic] += 1
+            stamp = message.stamp_ns if keep_stamps else message.stamp_ns + shift
+            yield Outgoing(
+                due_ns=round((message.log_ns - first + shift) / rate_factor),
+                topic=message.topic,
+                stamp_ns=stamp,
+                raw=message.raw if stamp == message.stamp_ns else with_stamp(message.raw, stamp),
+                source_ns=message.stamp_ns,
+                loop=loop,
+            )
+        if first is None:
+            return
+        span = newest - first
+        shift += span + span // max(1, max(count.values()) - 1)
+        loop += 1
+
+
+class Player:
+    """Publishers for the bag's image topics, with the counts of what was sent.
+
+    Args:
+        node: the ROS node that publishes.
+        inputs: topic in the bag -> input topic of the segment node.
+        depth: how many unsent messages a publisher keeps.
+        reliable: publishes reliable, which serves readers of both kinds.
+    """
+
+    def __init__(
+        self, node: Node, inputs: dict[str, str], *, depth: int = 10, reliable: bool = True
+    ) -> None:
+        qos = QoSProfile(
+            depth=depth,
+            reliability=ReliabilityPolicy.RELIABLE if reliable else ReliabilityPolicy.BEST_EFFORT,
+        )
+        self._publishers: dict[str, Publisher] = {
+            topic: node.create_publisher(Image, target, qos) for topic, target in inputs.items()
+        }
+        self.sent: Counter[str] = Counter(dict.fromkeys(inputs, 0))
+
+    def matched(self) -> bool:
+        """Whether every publisher has a subscriber."""
+        return all(p.get_subscription_count() > 0 for p in self._publishers.values())
+
+    def publish(self, message: Outgoing) -> int:
+        """Send one message now; returns the steady time (ns) just before."""
+        now = time.monotonic_ns()
+        self._publishers[message.topic].publish(message.raw)
+        self.sent[message.topic] += 1
+        return now
+
+    def publish_at(self, message: Outgoing, start_ns: int) -> int:
+        """Send one message when it is due; returns the steady time (ns) just before."""
+        while (wait := start_ns + message.due_ns - time.monotonic_ns()) > 0:
+            time.sleep(wait / 1e9)
+        return self.publish(message)

@@ -1,0 +1,293 @@
+"""`python -m sartm_ros.replay`: a bag through the real node, in a process of its own, measured.
+
+Player and recorder live in this process, the segment node in a child process; ROS reaches nobody
+else. docs/benchmarks.md says what is measured and how.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from sartm_core.cli.output import console, progress
+from sartm_core.data.bags import RGB_TOPIC, THERMAL_TOPIC, BagMessage, BagReader, replay_order
+from sartm_core.errors import SartmError
+from sartm_core.files import write_json_atomic
+from sartm_core.machine import describe_machine
+from sartm_core.timing import describe
+from sartm_ros.journal import Journal, rate_hz
+from sartm_ros.node_process import NodeProcess, isolated_environment
+from sartm_ros.player import Outgoing, Player, Survey, survey, timeline
+from sartm_ros.recorder import Recorder
+from sartm_ros.recording import Recording, write_masks
+from sartm_ros.session import (
+    node_command,
+    ros_node,
+    settle,
+    spinning,
+    terminated_like_interrupted,
+    wait_until_ready,
+)
+
+ANSWER_TIMEOUT_S = 30.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Replay:
+    """What to play, to which node, and how.
+
+    Attributes:
+        bag: a bag with RGB and thermal images (sensor_msgs/Image).
+        model: bundle folder or shipped name.
+        out: folder for masks/, recorded.mcap, replay.json and node.log.
+        pace: ``lockstep`` (the next pair after the mask of the last) or ``realtime``.
+        rate_hz: play RGB images at this rate; None = as recorded, times ``rate_factor``.
+        loops: passes over the bag.
+        min_masks: go on looping until so many masks were recorded.
+        keep_stamps: later passes repeat the stamps of the first instead of continuing them.
+        rgb_topic, thermal_topic: in the bag.
+        parameters: of the node, by name; they win over ``params_file`` and over what the pace sets.
+        profile: whether the DDS profile that ships with sartm is used.
+    """
+
+    bag: Path
+    model: str
+    out: Path
+    pace: str = "lockstep"
+    rate_hz: float | None = None
+    rate_factor: float = 1.0
+    loops: int = 1
+    min_masks: int = 0
+    keep_stamps: bool = False
+    namespace: str = "/sartm_eval"
+    rgb_topic: str = RGB_TOPIC
+    thermal_topic: str = THERMAL_TOPIC
+    params_file: str | None = None
+    parameters: dict[str, Any] = field(default_factory=dict)
+    profile: bool = True
+
+    @property
+    def target(self) -> str:
+        return f"{self.namespace}/segment"
+
+    @property
+    def inputs(self) -> dict[str, str]:
+        return {
+            self.rgb_topic: f"{self.namespace}/rgb/image",
+            self.thermal_topic: f"{self.namespace}/thermal/image",
+        }
+
+    def node_parameters(self) -> dict[str, Any]:
+        """The node's parameters, with those that make a lockstep replay repeatable."""
+        parameters: dict[str, Any] = {"model.path": self.model}
+        if self.pace == "lockstep":
+            parameters |= {
+                f"qos_overrides.{topic}.subscription.reliability": "reliable"
+                for topic in self.inputs.values()
+            }
+            # Pairing must not depend on how fast this machine is: the partner was sent before.
+            parameters["sync.max_wait_s"] = 1.0
+        return parameters | self.parameters
+
+
+def run(replay: Replay) -> dict[str, Any]:
+    """Play the bag through a node process; returns what replay.json says.
+
+    Call it from the main thread of a process whose environment is `isolated_environment()`.
+
+    Raises:
+        SartmError: the node ends early or does not answer, the bag lacks what is needed, or the
+            accounting does not close.
+    """
+    content = survey(replay.bag, replay.rgb_topic, replay.thermal_topic)
+    command = node_command(
+        "sartm_ros.segment_node",
+        replay.namespace,
+        replay.node_parameters(),
+        params_file=replay.params_file,
+    )
+    with (
+        NodeProcess(command, os.environ, replay.out / "node.log") as process,
+        Recording(replay.out / "recorded") as recording,
+        ros_node("replay", replay.namespace) as node,
+    ):
+        recorder = Recorder(node, replay.target, recording.write)
+        player = Player(node, replay.inputs)
+        with spinning(node):
+            wait_until_ready(player, recorder, process)
+            journal = _play(replay, content, player, recorder, process)
+            balance = settle(replay.rgb_topic, player, recorder, process)
+        memory = process.resident_mib()
+    sources = [journal.source(mask).message for mask in recorder.masks]
+    names = [(content.stem(source.source_ns), source.loop + 1) for source in sources]
+    masks = write_masks(replay.out / "recorded", f"{replay.target}/mask", replay.out, names)
+    result = {
+        "bag": str(replay.bag),
+        "model": replay.model,
+        "pace": replay.pace,
+        "accounting": balance.as_json(),
+        "timing_ms": journal.timing_ms(recorder.masks, recorder.infos),
+        "output_rate_hz": rate_hz(recorder.masks),
+        "node_resident_mib": memory,
+        "machine": describe_machine(),
+        "masks": masks,
+    }
+    write_json_atomic(replay.out / "replay.json", result)
+    if not balance.closes:
+        print(balance.table(), file=sys.stderr)
+        raise SartmError("the accounting does not close", got="; ".join(balance.mismatches))
+    return result
+
+
+def _play(
+    replay: Replay, content: Survey, player: Player, recorder: Recorder, process: NodeProcess
+) -> Journal:
+    journal = Journal()
+    lockstep = replay.pace == "lockstep"
+    images = len(content.rgb_log_ns) * replay.loops
+    with progress(f"playing {replay.bag.name}", replay.min_masks or images) as bar:
+        shown = 0
+        start = time.monotonic_ns()
+        for message in _messages(replay, content):
+            process.check()
+            if replay.min_masks and len(recorder.masks) >= replay.min_masks:
+                break
+            answered = len(recorder.infos)
+            sent = player.publish(message) if lockstep else player.publish_at(message, start)
+            due = sent if lockstep else start + message.due_ns
+            journal.add(message, sent_ns=sent, due_ns=due)
+            if lockstep and message.topic == replay.rgb_topic:
+                _wait_for_answer(message, answered, recorder, process)
+            done = len(recorder.masks) if replay.min_masks else player.sent[replay.rgb_topic]
+            bar.advance(done - shown)
+            shown = done
+            _check_progress(start, recorder, process)
+    return journal
+
+
+def _messages(replay: Replay, content: Survey) -> Iterator[Outgoing]:
+    """The image messages of all passes, in the order of the pace."""
+
+    def read() -> Iterable[BagMessage]:
+        messages = (m for m in BagReader(replay.bag).messages() if m.topic in replay.inputs)
+        return replay_order(messages) if replay.pace == "lockstep" else messages
+
+    return timeline(
+        read,
+        rate_factor=replay.rate_factor * content.rate_factor(replay.rate_hz),
+        loops=None if replay.min_masks else replay.loops,
+        keep_stamps=replay.keep_stamps,
+    )
+
+
+def _wait_for_answer(
+    message: Outgoing, answered: int, recorder: Recorder, process: NodeProcess
+) -> None:
+    """Wait for the frame_info with the message's stamp among those after the first ``answered``."""
+
+    def there() -> bool:
+        return any(info.stamp_ns == message.stamp_ns for info in recorder.infos[answered:])
+
+    if not recorder.wait(there, ANSWER_TIMEOUT_S, process.check):
+        raise SartmError(
+            f"no mask for the image of {message.source_ns} ns within {ANSWER_TIMEOUT_S:.0f} s",
+            got=f"the node's last words: {process.last_words()}",
+            remedy="play at --pace realtime if the node is meant to drop images",
+        )
+
+
+def _check_progress(start_ns: int, recorder: Recorder, process: NodeProcess) -> None:
+    latest = recorder.masks[-1].arrived_ns if recorder.masks else start_ns
+    if time.monotonic_ns() - latest > ANSWER_TIMEOUT_S * 1e9:
+        raise SartmError(
+            f"no mask for {ANSWER_TIMEOUT_S:.0f} s",
+            got=f"the node's last words: {process.last_words()}",
+        )
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command line; returns the exit code."""
+    options = _parser().parse_args(arguments)
+    os.environ.update(isolated_environment())
+    try:
+        with terminated_like_interrupted():
+            replay = _replay(options)
+            result = run(replay)
+    except SartmError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    console.print(f"latency  {describe(result['timing_ms']['latency'])}")
+    console.print(f"model    {describe(result['timing_ms']['model'])}")
+    console.print(f"{len(result['masks'])} masks in {replay.out / 'masks'}")
+    return 0
+
+
+def _replay(options: argparse.Namespace) -> Replay:
+    parameters = dict(_parameter(text) for text in options.param)
+    if options.threads:
+        parameters["model.threads"] = options.threads
+    names = {field.name for field in fields(Replay)} - {"parameters"}
+    given = {name: value for name, value in vars(options).items() if name in names}
+    return Replay(**given, parameters=parameters)
+
+
+def _parameter(text: str) -> tuple[str, Any]:
+    name, separator, value = text.partition(":=")
+    if not separator:
+        raise SartmError("a parameter is not given as ROS does", got=text, expected="NAME:=VALUE")
+    return name, yaml.safe_load(value)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m sartm_ros.replay",
+        description="Play a bag through the segment node, in a process of its own, and record it.",
+        epilog="example: python -m sartm_ros.replay my.mcap --model sartm-s --out out/replay",
+    )
+    add = parser.add_argument
+    add("bag", type=Path)
+    add("--model", required=True, help="bundle folder or shipped name")
+    add("--out", type=Path, required=True, help="folder for masks/, recorded/, replay.json")
+    add("--pace", choices=("lockstep", "realtime"), default="lockstep")
+    add("--rate", dest="rate_hz", type=_positive, help="RGB images per second (realtime)")
+    add("--rate-factor", type=_positive, default=1.0, help="2 plays twice as fast (realtime)")
+    add("--loop", dest="loops", type=_count, default=1, help="passes over the bag")
+    add("--min-masks", type=_count, default=0, help="loop until so many masks were recorded")
+    add(
+        "--keep-stamps",
+        action="store_true",
+        help="later passes repeat the stamps: they jump back, as `ros2 bag play --loop` does",
+    )
+    add("--namespace", default="/sartm_eval")
+    add("--rgb-topic", default=RGB_TOPIC, help="in the bag (default %(default)s)")
+    add("--thermal-topic", default=THERMAL_TOPIC, help="in the bag (default %(default)s)")
+    add("--threads", type=_count, default=0, help="CPU threads of the model; 0 = cores - 1")
+    add("--params-file", help="ROS parameter file for the node")
+    add("-p", "--param", action="append", default=[], metavar="NAME:=VALUE", help="for the node")
+    return parser
+
+
+def _positive(text: str) -> float:
+    if not 0 < (value := float(text)) < 1e4:
+        raise argparse.ArgumentTypeError(f"{text} is not a positive number")
+    return value
+
+
+def _count(text: str) -> int:
+    if (value := int(text)) < 0:
+        raise argparse.ArgumentTypeError(f"{text} is negative")
+    return value
+
+
+if __name__ == "__main__":
+    sys.exit(main())
