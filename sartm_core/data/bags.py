@@ -1,0 +1,392 @@
+"""rosbag2 bags (mcap and db3) without ROS: reading, writing, and an order for repeatable replay."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import struct
+import tempfile
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+
+from sartm_core.encodings import Pixels, decode_image, encode_image
+from sartm_core.errors import SartmError
+from sartm_core.files import atomic_path
+
+RGB_TOPIC = "/rgb/image_raw"
+THERMAL_TOPIC = "/thermal/image_raw"
+GROUND_TRUTH_TOPIC = "/ground_truth/mask"
+FRAME_TOPIC = "/frame"
+IMAGE_TYPE = "sensor_msgs/msg/Image"
+STRING_TYPE = "std_msgs/msg/String"
+
+SECOND = 1_000_000_000
+LOOK_AHEAD_NS = SECOND
+"""How much later than its RGB image a thermal image may stand in a bag and still pair with it."""
+
+
+@cache
+def typestore() -> Any:
+    """The message types of ROS 2 Jazzy (those used here are the same in every distribution)."""
+    from rosbags.typesys import Stores, get_typestore
+
+    return get_typestore(Stores.ROS2_JAZZY)
+
+
+@dataclass(frozen=True, slots=True)
+class BagMessage:
+    """One message of a bag.
+
+    Attributes:
+        topic, msgtype: e.g. ``/rgb/image_raw``, ``sensor_msgs/msg/Image``.
+        stamp_ns: header stamp, or ``log_ns`` for a type without header.
+        log_ns: when it was recorded.
+        raw: its CDR bytes, as rclpy publishes them.
+    """
+
+    topic: str
+    msgtype: str
+    stamp_ns: int
+    log_ns: int
+    raw: bytes
+
+    def decode(self) -> Any:
+        """The message as an object with the fields of its type.
+
+        Raises:
+            SartmError: the bytes are damaged, or the type is none of ROS's own.
+        """
+        with _refuse(f"a message on {self.topic} cannot be read"):
+            return typestore().deserialize_cdr(self.raw, self.msgtype)
+
+
+class BagReader:
+    """The messages of a bag.
+
+    Args:
+        path: an .mcap or .db3 file, or the folder that ``ros2 bag record`` writes.
+
+    Attributes:
+        topics: name -> message type.
+        counts: name -> number of messages.
+
+    Raises:
+        SartmError: no bag, a ROS 1 bag, or one that is damaged.
+    """
+
+    def __init__(self, path: Path | str) -> None:
+        self.path = Path(path)
+        if not self.path.exists():
+            raise SartmError(
+                "no such bag", got=self.path, expected="a .mcap or .db3 file, a folder"
+            )
+        if self.path.suffix == ".bag":
+            raise SartmError(
+                "a ROS 1 bag cannot be read",
+                got=self.path,
+                expected="a ROS 2 bag",
+                remedy=f"rosbags-convert --src {self.path} --dst {self.path.with_suffix('.mcap')}",
+            )
+        self.topics: dict[str, str] = {}
+        self.counts: dict[str, int] = {}
+        with self._open() as reader:
+            for connection in reader.connections:
+                self.topics[connection.topic] = connection.msgtype
+                counted = self.counts.get(connection.topic, 0) + connection.msgcount
+                self.counts[connection.topic] = counted
+
+    def messages(self, topics: Collection[str] | None = None) -> Iterator[BagMessage]:
+        """The messages of some topics (None = all) in the order in which they were recorded.
+
+        Raises:
+            SartmError: the file is damaged.
+        """
+        with self._open() as reader:
+            wanted = [c for c in reader.connections if topics is None or c.topic in topics]
+            for connection, log_ns, raw in reader.messages(wanted) if wanted else ():
+                stamp = header_stamp(raw) if _has_header(connection.msgtype) else log_ns
+                yield BagMessage(connection.topic, connection.msgtype, stamp, log_ns, raw)
+
+    @contextmanager
+    def _open(self) -> Iterator[Any]:
+        from rosbags.rosbag2 import Reader
+
+        with _refuse(f"{self.path} cannot be read as a bag"), Reader(self.path) as reader:
+            yield reader
+
+
+@contextmanager
+def _refuse(what: str) -> Iterator[None]:
+    # rosbags, its decompressors and SQLite each raise their own kinds for damaged bytes.
+    try:
+        yield
+    except (SartmError, GeneratorExit, KeyboardInterrupt):
+        raise
+    except Exception as error:
+        raise SartmError(
+            what,
+            got=f"{type(error).__name__}: {error}",
+            expected="a complete ROS 2 bag (mcap or db3)",
+            remedy="record or copy it again; `ros2 bag reindex` may repair a folder",
+        ) from error
+
+
+@cache
+def _has_header(msgtype: str) -> bool:
+    definition = typestore().fielddefs.get(msgtype)
+    if definition is None or not definition[1]:
+        return False
+    return bool(definition[1][0][1][1] == "std_msgs/msg/Header")
+
+
+def header_stamp(raw: bytes) -> int:
+    """The stamp, in nanoseconds, of a CDR message that begins with a Header."""
+    if len(raw) < 12:
+        raise SartmError("a message is too short for its header", got=f"{len(raw)} bytes")
+    seconds, nanoseconds = struct.unpack_from(_byte_order(raw) + "iI", raw, 4)
+    return int(seconds) * SECOND + int(nanoseconds)
+
+
+def with_stamp(raw: bytes, stamp_ns: int) -> bytes:
+    """A CDR message that begins with a Header, with another stamp in it."""
+    stamp = struct.pack(_byte_order(raw) + "iI", *divmod(stamp_ns, SECOND))
+    return b"".join((raw[:4], stamp, memoryview(raw)[12:]))
+
+
+def _byte_order(raw: bytes) -> str:
+    return "<" if raw[1] & 1 else ">"
+
+
+@dataclass(frozen=True, kw_only=True)
+class BagTopics:
+    """Which topics of a bag are what; ground truth and frame names may be missing."""
+
+    rgb: str
+    thermal: str
+    ground_truth: str | None = None
+    frame: str | None = None
+
+
+def find_topics(
+    bag: BagReader,
+    *,
+    rgb: str | None = None,
+    thermal: str | None = None,
+    ground_truth: str | None = None,
+    frame: str | None = None,
+) -> BagTopics:
+    """Tell a bag's topics by their types and names; a topic that is given is taken.
+
+    Raises:
+        SartmError: a given topic is not there, or a camera cannot be told by its name.
+    """
+    for given in (rgb, thermal, ground_truth, frame):
+        if given is not None and given not in bag.topics:
+            raise SartmError(
+                f"{bag.path} has no topic {given}", expected=", ".join(sorted(bag.topics))
+            )
+    images = [topic for topic, kind in bag.topics.items() if kind == IMAGE_TYPE]
+    texts = [topic for topic, kind in bag.topics.items() if kind == STRING_TYPE]
+    truths = [topic for topic in images if _has_word(topic, _TRUTH_WORDS)]
+    cameras = [topic for topic in images if topic not in truths]
+    thermals = [topic for topic in cameras if _has_word(topic, _THERMAL_WORDS)]
+    others = [topic for topic in cameras if topic not in thermals]
+    colours = [topic for topic in others if _has_word(topic, _RGB_WORDS)]
+    return BagTopics(
+        rgb=rgb or _only(bag, "rgb", RGB_TOPIC, colours or others),
+        thermal=thermal or _only(bag, "thermal", THERMAL_TOPIC, thermals),
+        ground_truth=ground_truth or _preferred(GROUND_TRUTH_TOPIC, truths),
+        frame=frame or (FRAME_TOPIC if FRAME_TOPIC in texts else None),
+    )
+
+
+_THERMAL_WORDS = ("thermal", "lwir", "ir", "infrared", "flir", "boson", "lepton", "optris", "seek")
+_RGB_WORDS = ("rgb", "color", "colour", "visible", "vis", "rgbd")
+_TRUTH_WORDS = ("gt", "truth", "label", "labels")
+
+
+def _has_word(topic: str, words: Collection[str]) -> bool:
+    return any(word in words for word in re.split(r"[/_\-\d]+", topic.lower()))
+
+
+def _preferred(usual: str, choices: list[str]) -> str | None:
+    if usual in choices or len(choices) != 1:
+        return usual if usual in choices else None
+    return choices[0]
+
+
+def _only(bag: BagReader, camera: str, usual: str, choices: list[str]) -> str:
+    topic = _preferred(usual, choices)
+    if topic is None:
+        raise SartmError(
+            f"{bag.path}: cannot tell which topic is the {camera} camera",
+            got=", ".join(f"{name} ({kind})" for name, kind in sorted(bag.topics.items())),
+            expected=f"one {IMAGE_TYPE} topic that says so, e.g. {usual}",
+            remedy=f"name it with --{camera}-topic",
+        )
+    return topic
+
+
+def replay_order(
+    messages: Iterable[BagMessage],
+    *,
+    rgb_topic: str = RGB_TOPIC,
+    slop_s: float = 0.06,
+    thermal_offset_s: float = 0.0,
+) -> Iterator[BagMessage]:
+    """RGB and thermal messages such that pairing does not depend on how fast they are played.
+
+    Before each RGB message come all thermal messages up to its stamp + slop, and the first beyond
+    it, so that nothing needs to be waited for. A jump back in time keeps its place.
+
+    Args:
+        messages: in the order of recording; those not on ``rgb_topic`` are thermal.
+        rgb_topic: the RGB camera.
+        slop_s, thermal_offset_s: as in ``SyncParameters``.
+    """
+    slop, offset = round(slop_s * SECOND), round(thermal_offset_s * SECOND)
+    rgbs: list[BagMessage] = []
+    thermals: list[BagMessage] = []
+    newest: dict[str, int] = {}
+
+    def release(until_log_ns: float) -> Iterator[BagMessage]:
+        while rgbs and rgbs[0].log_ns <= until_log_ns:
+            rgb = rgbs.pop(0)
+            while thermals:
+                thermal = thermals.pop(0)
+                yield thermal
+                if thermal.stamp_ns + offset > rgb.stamp_ns + slop:
+                    break
+            yield rgb
+
+    for message in messages:
+        if message.stamp_ns < newest.get(message.topic, message.stamp_ns) - SECOND:
+            yield from release(float("inf"))
+            yield from thermals
+            thermals.clear()
+            newest.clear()
+        newest[message.topic] = max(message.stamp_ns, newest.get(message.topic, 0))
+        yield from release(message.log_ns - LOOK_AHEAD_NS)
+        waiting = rgbs if message.topic == rgb_topic else thermals
+        waiting.append(message)
+        waiting.sort(key=lambda waiting_message: waiting_message.stamp_ns)
+    yield from release(float("inf"))
+    yield from thermals
+
+
+class BagWriter:
+    """Writes a bag aside and renames it when it is complete.
+
+    Args:
+        path: a name in .mcap or .db3 for one file, else a folder (db3 + metadata.yaml).
+        overwrite: replace a bag that exists.
+
+    Raises:
+        SartmError: ``path`` exists, or it cannot be written.
+    """
+
+    def __init__(self, path: Path | str, *, overwrite: bool = False) -> None:
+        self.path = Path(path)
+        if self.path.exists() and not overwrite:
+            raise SartmError(f"{self.path} exists", remedy="name another file, or pass --overwrite")
+        self._connections: dict[str, Any] = {}
+
+    def __enter__(self) -> BagWriter:
+        from rosbags.rosbag2 import StoragePlugin, Writer
+
+        plugin = StoragePlugin.MCAP if self.path.suffix == ".mcap" else StoragePlugin.SQLITE3
+        with self._writing():
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._aside = Path(tempfile.mkdtemp(prefix=".bag-", dir=self.path.parent))
+            self._writer = Writer(self._aside / "bag", version=9, storage_plugin=plugin)
+            self._writer.open()
+        return self
+
+    def image(
+        self,
+        topic: str,
+        stamp_ns: int,
+        frame_id: str,
+        pixels: Pixels,
+        encoding: str,
+        log_ns: int | None = None,
+    ) -> None:
+        """Append a sensor_msgs/Image; see ``encode_image`` for pixels and encoding."""
+        types = typestore().types
+        step, data = encode_image(pixels, encoding)
+        seconds, nanoseconds = divmod(stamp_ns, SECOND)
+        stamp = types["builtin_interfaces/msg/Time"](seconds, nanoseconds)
+        header = types["std_msgs/msg/Header"](stamp, frame_id)
+        height, width = pixels.shape[:2]
+        message = types[IMAGE_TYPE](header, height, width, encoding, 0, step, data)
+        self._write(topic, IMAGE_TYPE, message, stamp_ns if log_ns is None else log_ns)
+
+    def text(self, topic: str, log_ns: int, text: str) -> None:
+        """Append a std_msgs/String."""
+        self._write(topic, STRING_TYPE, typestore().types[STRING_TYPE](text), log_ns)
+
+    def _write(self, topic: str, kind: str, message: Any, log_ns: int) -> None:
+        raw = bytes(typestore().serialize_cdr(message, kind))
+        with self._writing():
+            if topic not in self._connections:
+                connection = self._writer.add_connection(topic, kind, typestore=typestore())
+                self._connections[topic] = connection
+            self._writer.write(self._connections[topic], log_ns, raw)
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        try:
+            if kind is not None:
+                self._writer.abort()
+                return
+            with self._writing():
+                self._writer.close()
+                self._put_in_place()
+        finally:
+            shutil.rmtree(self._aside, ignore_errors=True)
+
+    def _put_in_place(self) -> None:
+        bag = self._aside / "bag"
+        if self.path.is_dir():
+            self.path.rename(self._aside / "replaced")
+        if self.path.suffix not in (".mcap", ".db3"):
+            self.path.unlink(missing_ok=True)
+            bag.rename(self.path)
+            return
+        (file,) = (entry for entry in bag.iterdir() if entry.suffix == self.path.suffix)
+        with atomic_path(self.path) as aside:
+            file.replace(aside)
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        import apsw
+        from rosbags.rosbag2 import WriterError
+
+        try:
+            yield
+        except (OSError, WriterError, apsw.Error) as error:
+            raise SartmError(f"{self.path} cannot be written", got=error) from error
+
+
+def pixels_of(message: BagMessage) -> Pixels:
+    """The pixels of an image message; see :func:`sartm_core.encodings.decode_image`."""
+    image = message.decode()
+    return decode_image(
+        image.encoding,
+        image.height,
+        image.width,
+        image.step,
+        image.is_bigendian,
+        np.asarray(image.data),
+    )
