@@ -18,6 +18,9 @@ from sartm_core.errors import SartmError
 from sartm_core.losses import LossConfig
 
 
+_RESOLVER_PREFIX = "SartmError raised while resolving interpolation: "
+
+
 @dataclass(frozen=True)
 class SourceConfig:
     """One data set of the training mixture.
@@ -243,11 +246,9 @@ def _require(fits: bool, key: str, got: object, expected: str) -> None:
 
 def _explained(error: OmegaConfBaseException, where: str) -> SartmError:
     """An omegaconf error as one line; for an unknown key, with the keys that exist."""
-    if isinstance(error.__cause__, SartmError):
-        return error.__cause__
-    message = str(error).splitlines()[0]
+    message = str(error).splitlines()[0].removeprefix(_RESOLVER_PREFIX)
     key = getattr(error, "full_key", None) or ""
-    section = getattr(error, "object_type", None)
+    section: Any = getattr(error, "object_type", None)
     known = (
         [item.name for item in fields(section)]
         if hasattr(section, "__dataclass_fields__")
