@@ -39,6 +39,46 @@ ENCODINGS = tuple(_LAYOUTS)
 COLOR_ENCODINGS = ("rgb8", *_TO_RGB)
 
 
+def check_image(encoding: str, height: int, width: int, step: int, data: Any) -> None:
+    """Whether :func:`decode_image` takes an image message, without touching a pixel.
+
+    Args:
+        encoding, height, width, step, data: see :func:`decode_image`.
+
+    Raises:
+        BadImageError: reason ``wrong_encoding``, ``zero_size``, ``bad_step`` or ``truncated``.
+    """
+    if encoding not in _LAYOUTS:
+        raise BadImageError(
+            "wrong_encoding",
+            "image encoding is not supported",
+            got=repr(encoding),
+            expected=", ".join(ENCODINGS),
+            remedy="let the camera driver or an image_proc node publish one of these",
+        )
+    if height <= 0 or width <= 0:
+        raise BadImageError("zero_size", "image without pixels", got=f"{width}x{height}")
+    channels, kind = _LAYOUTS[encoding]
+    row = width * channels * np.dtype(kind).itemsize
+    if step < row:
+        raise BadImageError(
+            "bad_step",
+            f"image step is too small for {width} pixels of {encoding}",
+            got=step,
+            expected=f"at least {row}",
+            remedy="set step to the bytes of a row in the camera driver",
+        )
+    size, needed = memoryview(data).nbytes, (height - 1) * step + row
+    if size < needed:
+        raise BadImageError(
+            "truncated",
+            f"image data is too short for {width}x{height} {encoding} with step {step}",
+            got=f"{size} bytes",
+            expected=f"{needed} bytes",
+            remedy="look for lost fragments in the transport, or a wrong size in the driver",
+        )
+
+
 def decode_image(
     encoding: str, height: int, width: int, step: int, is_bigendian: int, data: Any
 ) -> Pixels:
@@ -57,38 +97,11 @@ def decode_image(
         otherwise.
 
     Raises:
-        BadImageError: reason ``wrong_encoding``, ``zero_size``, ``bad_step`` or ``truncated``.
+        BadImageError: see :func:`check_image`.
     """
-    if encoding not in _LAYOUTS:
-        raise BadImageError(
-            "wrong_encoding",
-            "image encoding is not supported",
-            got=repr(encoding),
-            expected=", ".join(ENCODINGS),
-            remedy="let the camera driver or an image_proc node publish one of these",
-        )
+    check_image(encoding, height, width, step, data)
     channels, kind = _LAYOUTS[encoding]
     dtype = np.dtype(kind)
-    if height <= 0 or width <= 0:
-        raise BadImageError("zero_size", "image without pixels", got=f"{width}x{height}")
-    row = width * channels * dtype.itemsize
-    if step < row:
-        raise BadImageError(
-            "bad_step",
-            f"image step is too small for {width} pixels of {encoding}",
-            got=step,
-            expected=f"at least {row}",
-            remedy="set step to the bytes of a row in the camera driver",
-        )
-    size, needed = memoryview(data).nbytes, (height - 1) * step + row
-    if size < needed:
-        raise BadImageError(
-            "truncated",
-            f"image data is too short for {width}x{height} {encoding} with step {step}",
-            got=f"{size} bytes",
-            expected=f"{needed} bytes",
-            remedy="look for lost fragments in the transport, or a wrong size in the driver",
-        )
     swapped = dtype.itemsize > 1 and bool(is_bigendian) != (sys.byteorder == "big")
     stored = dtype.newbyteorder() if swapped else dtype
     shape, strides = (height, width, channels), (step, channels * dtype.itemsize, dtype.itemsize)

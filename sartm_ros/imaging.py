@@ -4,39 +4,39 @@ from __future__ import annotations
 
 import array
 from collections.abc import Callable
+from functools import cache
 from importlib.util import find_spec
 from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
-from sartm_core.encodings import decode_image
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
+from sartm_core.encodings import COLOR_ENCODINGS, ENCODINGS, Pixels, check_image, decode_image
 from sartm_core.errors import BadImageError
 from sartm_core.frames import Image as Array
 from sartm_core.frames import ThermalImage
 
-_COLOUR_BYTES = {"rgb8": 3, "bgr8": 3, "rgba8": 4, "bgra8": 4}
-_THERMAL_ENCODINGS = ("mono8", "8UC1", "mono16", "16UC1", "32FC1")
+_THERMAL_ENCODINGS = tuple(name for name in ENCODINGS if name not in COLOR_ENCODINGS)
 
 
 def check_rgb(message: Image) -> None:
-    """Whether :func:`decode_rgb` will succeed, without touching a pixel.
+    """Whether :func:`decode_rgb` will succeed (for the rarer encodings: may), by the layout alone.
 
     Raises:
         BadImageError: not a colour encoding that can be decoded here, or a size, step or data
             length that do not fit each other.
     """
-    if message.encoding in _COLOUR_BYTES:
-        _check_layout(message, _COLOUR_BYTES[message.encoding])
+    if message.encoding in COLOR_ENCODINGS:
+        check_image(*_layout(message))
         return
     if message.encoding in _THERMAL_ENCODINGS:
         raise BadImageError(
             "wrong_encoding",
             "an RGB image must be a colour image",
             got=message.encoding,
-            expected=", ".join(_COLOUR_BYTES),
+            expected=", ".join(COLOR_ENCODINGS),
             remedy="see whether the thermal camera is remapped to rgb/image",
         )
     if _converter() is None:
@@ -44,12 +44,10 @@ def check_rgb(message: Image) -> None:
             "wrong_encoding",
             "RGB encoding cannot be decoded here",
             got=repr(message.encoding),
-            expected=", ".join(_COLOUR_BYTES),
+            expected=", ".join(COLOR_ENCODINGS),
             remedy="install cv_bridge (ROS) or rosbags-image (pip) for Bayer, YUV and others, or "
             "have the driver publish rgb8",
         )
-    if not message.height or not message.width or len(message.data) < message.step * message.height:
-        _check_layout(message, 1)
 
 
 def decode_rgb(message: Image) -> Array:
@@ -58,17 +56,18 @@ def decode_rgb(message: Image) -> Array:
     Raises:
         BadImageError: see :func:`check_rgb`, or the converter refuses the message.
     """
-    if message.encoding in _COLOUR_BYTES:
+    if message.encoding in COLOR_ENCODINGS:
         return cast(Array, _decoded(message))
-    convert = _converter()
-    if convert is None:
-        check_rgb(message)
-        raise AssertionError("check_rgb lets through what cannot be decoded")
+    check_rgb(message)
+    convert = cast(Callable[[Image], Array], _converter())
     try:
         return convert(message)
     except Exception as error:  # each converter has its own kinds
         raise BadImageError(
-            "wrong_encoding", f"RGB image of encoding {message.encoding!r} is refused", got=error
+            "undecodable",
+            f"an image of encoding {message.encoding!r} is refused",
+            got=error,
+            expected="data that fit the encoding, the size and the step",
         ) from error
 
 
@@ -116,40 +115,16 @@ def to_message(image: Array, encoding: str, header: Header) -> Image:
     return message
 
 
-def _decoded(message: Image) -> npt.NDArray[Any]:
-    return decode_image(
-        message.encoding,
-        message.height,
-        message.width,
-        message.step,
-        message.is_bigendian,
-        message.data,
-    )
+def _decoded(message: Image) -> Pixels:
+    encoding, height, width, step, data = _layout(message)
+    return decode_image(encoding, height, width, step, message.is_bigendian, data)
 
 
-def _check_layout(message: Image, bytes_per_pixel: int) -> None:
-    if not message.height or not message.width:
-        raise BadImageError(
-            "zero_size", "image without pixels", got=f"{message.width}x{message.height}"
-        )
-    if message.step < message.width * bytes_per_pixel:
-        raise BadImageError(
-            "bad_step",
-            "a row is shorter than its pixels",
-            got=f"step {message.step}",
-            expected=f"at least {message.width * bytes_per_pixel}",
-            remedy="correct step in the driver",
-        )
-    if len(message.data) < message.step * message.height:
-        raise BadImageError(
-            "truncated",
-            "image data end too early",
-            got=f"{len(message.data)} bytes",
-            expected=f"{message.step * message.height}",
-            remedy="see whether the driver or the transport cuts images",
-        )
+def _layout(message: Image) -> tuple[str, int, int, int, Any]:
+    return message.encoding, message.height, message.width, message.step, message.data
 
 
+@cache
 def _converter() -> Callable[[Image], Array] | None:
     """What decodes the rarer encodings here; None = nothing installed."""
     if find_spec("cv_bridge") is not None:
@@ -166,6 +141,19 @@ def _by_cv_bridge(message: Image) -> Array:
 
 
 def _by_rosbags(message: Image) -> Array:
-    from rosbags.image import message_to_cvimage
+    from rosbags.image.image import convert_color, to_cvtype
 
-    return np.asarray(message_to_cvimage(message, "rgb8"), np.uint8)
+    # Its own reader takes no account of row padding.
+    _, _, kind, channels = to_cvtype(message.encoding)
+    dtype = np.dtype(kind).newbyteorder(">" if message.is_bigendian else "<")
+    pixel = channels * dtype.itemsize
+    pixels: npt.NDArray[Any] = np.ndarray(
+        (message.height, message.width, channels),
+        dtype,
+        message.data,
+        0,
+        (message.step, pixel, dtype.itemsize),
+    )
+    native = np.ascontiguousarray(pixels.astype(dtype.newbyteorder("=")))
+    native = native[..., 0] if channels == 1 else native
+    return np.asarray(convert_color(native, message.encoding, "rgb8"), np.uint8)
