@@ -17,7 +17,6 @@ from sartm_core.data.datasets import sample_data_root
 from sartm_core.errors import SartmError
 from sartm_core.losses import LossConfig
 
-
 _RESOLVER_PREFIX = "SartmError raised while resolving interpolation: "
 
 
