@@ -8,6 +8,7 @@ from the ground, ``z`` ahead of the camera along the road. A bend of the road is
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import cv2
@@ -25,6 +26,7 @@ CODES_PER_CELSIUS = 4.0
 INVERSE_DEPTH_SCALE = 510.0
 
 _SUBPIXEL_BITS = 4
+_ONE_PIXEL = 16.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +36,9 @@ class Paint:
     look: tuple[int, int, int, int]
     label: int
     glow: int
+
+
+Part = tuple[Points, Paint]
 
 
 def heat_code(celsius: float) -> int:
@@ -69,11 +74,12 @@ class Camera:
 
     def project(self, points: Points) -> Points:
         """Pixel positions [N, 2] of road points [N, 3], all of them ahead of the near plane."""
-        d, y, z = points[:, 0], points[:, 1], points[:, 2]
+        z = points[:, 2]
         scale = self.focal / z
-        u = self.cx + (d - self.lateral + self.bend * z * z) * scale
-        v = self.horizon + (self.mount - y) * scale
-        return np.stack((u, v), axis=1)
+        pixels = np.empty((len(points), 2))
+        pixels[:, 0] = self.cx + (points[:, 0] + (self.bend * z * z - self.lateral)) * scale
+        pixels[:, 1] = self.horizon + (self.mount - points[:, 1]) * scale
+        return pixels
 
     def scale(self, z: float) -> float:
         """Pixels per metre at a distance."""
@@ -97,7 +103,9 @@ def clip_near(points: Points, near: float = NEAR_M) -> Points:
 
 def _fixed_point(pixels: Points) -> npt.NDArray[np.int32]:
     # Pixel centres stand at integers for OpenCV.
-    return np.rint((pixels - 0.5) * (1 << _SUBPIXEL_BITS)).astype(np.int32)
+    scaled = pixels * _ONE_PIXEL
+    scaled -= _ONE_PIXEL / 2
+    return np.rint(scaled).astype(np.int32)
 
 
 class Canvas:
@@ -112,18 +120,42 @@ class Canvas:
         self.look: Image = np.zeros((camera.height, camera.width, 4), np.uint8)
         self.meta: Image = np.zeros((camera.height, camera.width, 3), np.uint8)
 
-    def fill_pixels(self, polygons: list[Points], surface: Paint, z: float) -> None:
-        """Fill polygons given in pixels, at one depth."""
-        fixed: list[Any] = [_fixed_point(p) for p in polygons]
-        cv2.fillPoly(self.look, fixed, surface.look, shift=_SUBPIXEL_BITS)
-        cv2.fillPoly(self.meta, fixed, self._meta_value(surface, z), shift=_SUBPIXEL_BITS)
+    def fill(self, parts: list[Part]) -> None:
+        """Fill polygons of road points [N, 3], in order; what is behind the camera is clipped."""
+        if not parts:
+            return
+        points = np.concatenate([part[0] for part in parts])
+        if points[:, 2].min() < NEAR_M:
+            parts = [(c, surface) for c, surface in ((clip_near(p), s) for p, s in parts) if len(c)]
+            if not parts:
+                return
+            points = np.concatenate([part[0] for part in parts])
+        fixed = _fixed_point(self.camera.project(points))
+        stop = 0
+        for outline, surface in parts:
+            start, stop = stop, stop + len(outline)
+            self._fill_fixed([fixed[start:stop]], surface, float(points[start, 2]))
 
-    def fill(self, polygons: list[Points], surface: Paint) -> None:
-        """Fill polygons of road points [N, 3]; what lies behind the camera is clipped."""
-        clipped = [c for c in map(clip_near, polygons) if len(c)]
-        if clipped:
-            pixels = [self.camera.project(c) for c in clipped]
-            self.fill_pixels(pixels, surface, float(clipped[0][:, 2].min()))
+    def fill_quads(self, quads: Points, surface: Paint) -> None:
+        """Fill quads [N, 4, 3] that do not overlap; those behind the camera are left out."""
+        quads = quads[quads[:, :, 2].min(axis=1) >= NEAR_M]
+        if len(quads):
+            fixed = _fixed_point(self.camera.project(quads.reshape(-1, 3))).reshape(-1, 4, 2)
+            self._fill_fixed(list(fixed), surface, float(quads[0, 0, 2]))
+
+    def fill_figure(self, parts: list[Part], d: float, z: float) -> None:
+        """Fill polygons [N, 2] (metres right and up) of a flat figure that faces the camera."""
+        if z < NEAR_M:
+            return
+        camera = self.camera
+        scale = camera.scale(z)
+        foot = camera.project(np.array(((d, 0.0, z),)))[0]
+        pixels = np.concatenate([part[0] for part in parts]) * (scale, -scale) + foot
+        fixed = _fixed_point(pixels)
+        stop = 0
+        for outline, surface in parts:
+            start, stop = stop, stop + len(outline)
+            self._fill_fixed([fixed[start:stop]], surface, z)
 
     def stroke(self, lines: list[Points], width_m: float, surface: Paint) -> None:
         """Draw polylines of road points [N, 3] as tubes of a width in metres."""
@@ -140,8 +172,12 @@ class Canvas:
         clipped = [c for c in map(clip_near, polygons) if len(c)]
         if clipped:
             fixed: list[Any] = [_fixed_point(self.camera.project(c)) for c in clipped]
-            value = (label, 0, self._inverse_depth(float(clipped[0][:, 2].min())))
+            value = (label, 0, self._inverse_depth(float(clipped[0][0, 2])))
             cv2.fillPoly(self.meta, fixed, value, shift=_SUBPIXEL_BITS)
+
+    def _fill_fixed(self, fixed: list[Any], surface: Paint, z: float) -> None:
+        cv2.fillPoly(self.look, fixed, surface.look, shift=_SUBPIXEL_BITS)
+        cv2.fillPoly(self.meta, fixed, self._meta_value(surface, z), shift=_SUBPIXEL_BITS)
 
     def _meta_value(self, surface: Paint, z: float) -> tuple[int, int, int]:
         return surface.label, surface.glow, self._inverse_depth(z)
@@ -153,5 +189,10 @@ class Canvas:
 
 def circle(radius: float, corners: int = 12) -> Points:
     """A circle [corners, 2] about the origin."""
+    return _unit_circle(corners) * radius
+
+
+@cache
+def _unit_circle(corners: int) -> Points:
     angle = np.arange(corners) * (2 * np.pi / corners)
-    return np.stack((np.cos(angle), np.sin(angle)), axis=1) * radius
+    return np.stack((np.cos(angle), np.sin(angle)), axis=1)

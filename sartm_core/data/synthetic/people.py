@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 
-from sartm_core.data.synthetic.canvas import NEAR_M, Canvas, Color, Paint, Points, circle, paint
+from sartm_core.data.synthetic.canvas import (
+    Canvas,
+    Color,
+    Paint,
+    Part,
+    Points,
+    circle,
+    paint,
+    shaded,
+)
 from sartm_core.data.synthetic.climate import Climate, Prop, pick
-from sartm_core.data.synthetic.solids import Placement, limb, upright
+from sartm_core.data.synthetic.solids import Placement
 
 PERSON = 2
 
@@ -30,124 +40,175 @@ class Pose(NamedTuple):
     sitting: bool = False
 
 
-Figure = Callable[[Canvas, Placement, Pose], None]
+def _limb(start: complex, end: complex, width0: float, width1: float) -> Points:
+    """A tapered limb [6, 2] from one joint to the next, a little rounded at its end."""
+    along = (end - start) / max(abs(end - start), 1e-6)
+    across = along * 1j
+    return _outline(
+        start - across * width0,
+        start + across * width0,
+        end + across * width1,
+        end + (across * 0.5 + along * 0.8) * width1,
+        end + (along * 0.8 - across * 0.5) * width1,
+        end - across * width1,
+    )
+
+
+def _outline(*corners: complex) -> Points:
+    return np.array(corners).view(np.float64).reshape(-1, 2)
+
+
+def _ellipse(center: complex, right: float, up: float, corners: int = 12) -> Points:
+    return circle(1.0, corners) * (right, up) + (center.real, center.imag)
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A person's build and paint. Joints are complex numbers: metres right + 1j x metres up."""
+
+    scale: float
+    girth: float
+    coat: bool
+    hat: bool
+    arm_bias: float
+    top: Paint
+    chest: Paint
+    sleeve: Paint
+    thigh: Paint
+    shin: Paint
+    shoe: Paint
+    face: Paint
+    hand: Paint
+    hair: Paint
+    bag: Paint | None
+
+    def draw(self, canvas: Canvas, place: Placement, pose: Pose) -> None:
+        """Draw the figure in a pose, from its far arm to its head."""
+        # Limbs swing along the heading; seen from ahead or behind they hardly move sideways.
+        turn, facing = math.sin(place.yaw), math.cos(place.yaw)
+        breadth = self.girth * (0.13 + 0.09 * abs(facing))
+        hip = complex(-0.16 * turn, 0.95) if pose.sitting else 0.88j
+        neck = hip + complex(turn * (0.28 if pose.sitting else 0.05), 0.56)
+        swing = math.sin(pose.swing) * 0.5 * pose.stride
+        parts = [
+            *self._arm(neck - breadth - 0.04, 0.9 if pose.sitting else swing, turn, -0.03),
+            *self._leg(hip - breadth * 0.5, pose, turn, -1.0),
+            *self._leg(hip + breadth * 0.5, pose, turn, 1.0),
+            *self._trunk(hip, neck, breadth, turn, pose.sitting),
+            *self._arm(neck + breadth + 0.04, 0.9 if pose.sitting else -swing, turn, 0.03),
+            *self._head(neck, turn, facing),
+        ]
+        scaled = [(outline * self.scale, surface) for outline, surface in parts]
+        canvas.fill_figure(scaled, place.d, place.z)
+
+    def _leg(self, root: complex, pose: Pose, turn: float, side: float) -> list[Part]:
+        phase = math.sin(pose.swing if side > 0 else pose.swing + math.pi)
+        if pose.sitting:
+            lift = 0.95 + 0.35 * phase
+            knee = _joint(root, lift, 0.42, turn if abs(turn) > 0.3 else side * 0.15)
+            foot = _joint(knee, lift - 1.15, 0.42, turn)
+        else:
+            angle = phase * 0.5 * pose.stride
+            knee = _joint(root, angle + 0.12 * pose.stride, 0.43, turn)
+            foot = _joint(knee, angle - 0.35 * max(0.0, -phase) * pose.stride, 0.42, turn)
+        toe = foot + complex(0.12 * turn + side * 0.03, -0.02)
+        return [
+            (_limb(root, knee, 0.085 * self.girth, 0.065 * self.girth), self.thigh),
+            (_limb(knee, foot, 0.06 * self.girth, 0.045), self.shin),
+            (_limb(foot, toe, 0.04, 0.04), self.shoe),
+        ]
+
+    def _arm(self, shoulder: complex, angle: float, turn: float, outward: float) -> list[Part]:
+        shoulder -= 0.05j
+        elbow = _joint(shoulder, angle + self.arm_bias, 0.29, turn) + outward
+        wrist = _joint(elbow, angle + self.arm_bias + 0.35, 0.25, turn)
+        return [
+            (_limb(shoulder, elbow, 0.055 * self.girth, 0.045 * self.girth), self.sleeve),
+            (_limb(elbow, wrist, 0.045 * self.girth, 0.035), self.sleeve),
+            (_ellipse(wrist, 0.045, 0.045, 8), self.hand),
+        ]
+
+    def _trunk(
+        self, hip: complex, neck: complex, breadth: float, turn: float, sitting: bool
+    ) -> list[Part]:
+        hem = hip - (0.32j if self.coat and not sitting else 0.06j)
+        waist, shoulders, collar = hip + 0.2j, neck - 0.06j, neck + 0.02j
+        middle = (hip + neck) / 2
+        trunk = _outline(
+            hem - breadth * 0.95,
+            hem + breadth * 0.95,
+            waist + breadth * 0.9,
+            shoulders + breadth * 1.15,
+            collar + breadth * 0.5,
+            collar - breadth * 0.5,
+            shoulders - breadth * 1.15,
+            waist - breadth * 0.9,
+        )
+        parts = [
+            (trunk, self.top),
+            (_ellipse(middle + 0.1j, breadth * 0.7, 0.18, 10), self.chest),
+        ]
+        if self.bag is not None:
+            back = middle + complex(-0.2 * turn, 0.08)
+            parts.append((_ellipse(back, 0.06 + 0.08 * abs(turn), 0.2, 8), self.bag))
+        return parts
+
+    def _head(self, neck: complex, turn: float, facing: float) -> list[Part]:
+        head = neck + complex(0.04 * turn, 0.17)
+        crown = circle(1.0, 12)[:7] * (0.108, 0.12) + (head.real - 0.015 * turn, head.imag + 0.03)
+        parts = [
+            (_limb(neck, head, 0.05, 0.05), self.face),
+            (_ellipse(head, 0.1, 0.135), self.face),
+            (crown, self.hair),
+        ]
+        if facing > 0.75:
+            parts.append((_ellipse(head + 0.02j, 0.09, 0.11, 10), self.hair))
+        if self.hat:
+            brim = _outline(head - 0.14 + 0.05j, head + 0.14 + 0.05j, head + 0.1 + 0.16j,
+                            head - 0.1 + 0.16j)  # fmt: skip
+            parts.append((brim, self.sleeve))
+        return parts
+
+
+def _joint(start: complex, angle: float, length: float, turn: float) -> complex:
+    """The end of a limb that hangs from ``start``, swung forward by an angle."""
+    return start + length * complex(math.sin(angle) * turn, -math.cos(angle))
 
 
 def make_figure(rng: np.random.Generator, climate: Climate, *, sitting: bool = False) -> Figure:
-    """A person's look and temperatures; the result draws it at a placement in a pose."""
-    scale = float(rng.uniform(0.9, 1.06)) * (0.97 if sitting else 1.0)
-    girth = float(rng.uniform(0.9, 1.25))
-    coat = rng.random() < 0.35
+    """Sample a person's build, clothes and temperatures."""
     top_heat = climate.cloth(rng, float(rng.uniform(0.45, 0.7)))
     leg_heat = climate.cloth(rng, float(rng.uniform(0.5, 0.72)))
     face_heat = climate.skin(rng)
-    top_color = pick(rng, _TOPS)
-    top = paint(top_color, top_heat, PERSON)
-    chest = paint(top_color, top_heat + 1.6, PERSON)
-    sleeve = paint((int(top_color[0] * 0.85), int(top_color[1] * 0.85), int(top_color[2] * 0.85)),
-                   top_heat - 0.8, PERSON)  # fmt: skip
-    trousers_color = pick(rng, _TROUSERS)
-    thigh = paint(trousers_color, leg_heat, PERSON)
-    shin = paint(trousers_color, leg_heat - 1.5, PERSON)
-    shoe = paint((30, 28, 28), climate.ground + 1.0, PERSON)
-    skin_color = pick(rng, _SKINS)
-    face = paint(skin_color, face_heat, PERSON)
-    hand = paint(skin_color, face_heat - 2.5, PERSON)
-    hair = paint(pick(rng, _HAIR), face_heat - float(rng.uniform(3, 6)), PERSON)
-    hat = rng.random() < 0.2
+    top_color, trousers, skin = pick(rng, _TOPS), pick(rng, _TROUSERS), pick(rng, _SKINS)
     bag = paint(pick(rng, _TOPS), climate.air + 1.5, PERSON) if rng.random() < 0.35 else None
-    arm_bias = float(rng.uniform(-0.2, 0.3))
-
-    def joint(start: Points, angle: float, length: float, turn: float) -> Points:
-        return start + length * np.array((np.sin(angle) * turn, -np.cos(angle)))
-
-    def draw(canvas: Canvas, place: Placement, pose: Pose) -> None:
-        if place.z < NEAR_M:
-            return
-        # Limbs swing along the heading; seen from ahead or behind they hardly move sideways.
-        turn = float(np.sin(place.yaw))
-        breadth = girth * (0.13 + 0.09 * abs(float(np.cos(place.yaw))))
-        hip_height = 0.88 if not pose.sitting else 0.95
-        lean = turn * (0.28 if pose.sitting else 0.05)
-        hip = np.array((-0.16 * turn if pose.sitting else 0.0, hip_height))
-        neck = hip + np.array((lean, 0.56))
-        swing = np.sin(pose.swing) * 0.5 * pose.stride
-
-        def part(outline: Points, surface: Paint) -> None:
-            canvas.fill([upright(outline * scale, place)], surface)
-
-        def leg(phase: float, side: float) -> None:
-            root = hip + np.array((side * breadth * 0.5, 0.0))
-            if pose.sitting:
-                lift = 0.95 + 0.35 * np.sin(pose.swing + phase)
-                knee = joint(root, lift, 0.42, turn if abs(turn) > 0.3 else side * 0.15)
-                foot = joint(knee, lift - 1.15, 0.42, turn)
-            else:
-                angle = swing if phase == 0 else -swing
-                knee = joint(root, angle + 0.12 * pose.stride, 0.43, turn)
-                foot = joint(knee, angle - 0.3 * max(0.0, float(np.sin(pose.swing + phase)))
-                             * pose.stride, 0.42, turn)  # fmt: skip
-            part(limb(root, knee, 0.085 * girth, 0.065 * girth), thigh)
-            part(limb(knee, foot, 0.06 * girth, 0.045), shin)
-            toe = foot + np.array((0.12 * turn + side * 0.03, -0.02))
-            part(limb(foot, toe, 0.04, 0.04), shoe)
-
-        def arm(angle: float, side: float) -> None:
-            shoulder = neck + np.array((side * (breadth + 0.04), -0.05))
-            if pose.sitting:
-                angle = 0.9
-            elbow = joint(shoulder, angle + arm_bias, 0.29, turn) + np.array((side * 0.03, 0.0))
-            wrist = joint(elbow, angle + arm_bias + 0.35, 0.25, turn)
-            part(limb(shoulder, elbow, 0.055 * girth, 0.045 * girth), sleeve)
-            part(limb(elbow, wrist, 0.045 * girth, 0.035), sleeve)
-            part(circle(0.045, 8) + wrist, hand)
-
-        arm(swing, -1.0)
-        leg(np.pi, -1.0)
-        leg(0.0, 1.0)
-        low = hip + np.array((0.0, -0.32 if coat and not pose.sitting else -0.06))
-        part(
-            np.array(
-                (
-                    low + (-breadth * 0.95, 0),
-                    low + (breadth * 0.95, 0),
-                    hip + (breadth * 0.9, 0.2),
-                    neck + (breadth * 1.15, -0.06),
-                    neck + (breadth * 0.5, 0.02),
-                    neck + (-breadth * 0.5, 0.02),
-                    neck + (-breadth * 1.15, -0.06),
-                    hip + (-breadth * 0.9, 0.2),
-                )
-            ),
-            top,
-        )
-        part(circle(0.7, 10) * (breadth, 0.26) + (hip + neck) / 2 + (0, 0.12), chest)
-        if bag is not None:
-            back = (hip + neck) / 2 + (-0.2 * turn, 0.08)
-            part(circle(1.0, 8) * (0.06 + 0.08 * abs(turn), 0.2) + back, bag)
-        arm(-swing, 1.0)
-        head = neck + np.array((lean * 0.3 + 0.02 * turn, 0.17))
-        part(limb(neck, head, 0.05, 0.05), face)
-        part(circle(1.0, 12) * (0.1, 0.135) + head, face)
-        crown = circle(1.0, 12)[:7] * (0.108, 0.12) + head + (-0.015 * turn, 0.03)
-        part(crown, hair)
-        if hat:
-            part(np.array((head + (-0.13, 0.05), head + (0.13, 0.05), head + (0.1, 0.15),
-                           head + (-0.1, 0.15))), hair)  # fmt: skip
-        if place.yaw % (2 * np.pi) < 0.7 or place.yaw % (2 * np.pi) > 5.6:
-            part(circle(1.0, 10) * (0.09, 0.11) + head + (0, 0.02), hair)
-
-    return draw
+    return Figure(
+        scale=float(rng.uniform(0.9, 1.06)) * (0.97 if sitting else 1.0),
+        girth=float(rng.uniform(0.9, 1.25)),
+        coat=bool(rng.random() < 0.35),
+        hat=bool(rng.random() < 0.2),
+        arm_bias=float(rng.uniform(-0.2, 0.3)),
+        top=paint(top_color, top_heat, PERSON),
+        chest=paint(top_color, top_heat + 1.6, PERSON),
+        sleeve=paint(shaded(top_color, 0.85), top_heat - 0.8, PERSON),
+        thigh=paint(trousers, leg_heat, PERSON),
+        shin=paint(trousers, leg_heat - 1.5, PERSON),
+        shoe=paint((30, 28, 28), climate.ground + 1.0, PERSON),
+        face=paint(skin, face_heat, PERSON),
+        hand=paint(skin, face_heat - 2.5, PERSON),
+        hair=paint(pick(rng, _HAIR), face_heat - float(rng.uniform(3, 6)), PERSON),
+        bag=bag,
+    )
 
 
 def make_person(rng: np.random.Generator, climate: Climate) -> Prop:
     """A pedestrian, whose gait follows the distance walked."""
     figure = make_figure(rng, climate)
     rest = float(rng.uniform(0, 2 * np.pi))
-    stance = float(rng.uniform(0.15, 0.9))
+    stance = float(rng.uniform(0.1, 0.4))
 
     def draw(canvas: Canvas, place: Placement) -> None:
-        stride = 1.0 if place.walked else stance
-        figure(canvas, place, Pose(swing=rest + place.walked * 4.2, stride=stride))
+        stride = stance if place.walked is None else 1.0
+        figure.draw(canvas, place, Pose(rest + (place.walked or 0.0) * 4.2, stride))
 
     return Prop(draw, 0.22, 0.22, 1.7)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 
-from sartm_core.data.synthetic.backdrop import draw_ground, draw_hall, draw_sky, ground_view
-from sartm_core.data.synthetic.canvas import NEAR_M, Canvas, Image
+from sartm_core.data.synthetic.canvas import NEAR_M, Camera, Canvas, Image
+from sartm_core.data.synthetic.climate import Climate
+from sartm_core.data.synthetic.ground import draw_ground, draw_sky, shade_ground
 from sartm_core.data.synthetic.layout import make_world
 from sartm_core.data.synthetic.sensors import expose_rgb, expose_thermal, view_thermal
 from sartm_core.data.synthetic.solids import Placement, to_road
@@ -133,44 +133,51 @@ def paint_world(world: World, time_s: float) -> Canvas:
     """Paint a world at a time, from far to near."""
     camera = world.camera_at(time_s)
     canvas = Canvas(camera)
-
-    def placed(items: tuple[Item, ...]) -> list[tuple[Item, Placement]]:
-        pairs = [(item, item.placement(time_s, camera.travel)) for item in items]
-        return sorted(pairs, key=lambda pair: -pair[1].z)
-
-    if world.hall is None:
-        clouds, zenith, rim = world.sky
-        draw_sky(canvas, clouds, world.climate, zenith, rim)
-    draw_ground(canvas, ground_view(camera), world.profile, world.texture, world.roughness)
-    world.markings(canvas, camera.travel)
-    things = placed(world.items)
+    if world.sky is not None:
+        draw_sky(canvas, world.sky, world.climate)
+    draw_ground(canvas, world.profile, world.texture, world.roughness)
+    if world.markings is not None:
+        world.markings(canvas, camera.travel)
+    things = _placed(world.items, camera, time_s)
     if not world.climate.night:
-        _cast_shadows(canvas, world, things)
-    if world.hall is not None:
-        draw_hall(canvas, world.hall, camera.travel)
-    for group in (placed(world.scenery), placed(world.flat), things):
+        _cast_shadows(canvas, world.climate, things)
+    if world.shell is not None:
+        world.shell(canvas, camera.travel)
+    scenery = _placed(world.scenery, camera, time_s)
+    for group in (scenery, _placed(world.flat, camera, time_s), things):
         for item, place in group:
             item.prop.draw(canvas, place)
     return canvas
 
 
-def _cast_shadows(canvas: Canvas, world: World, things: list[tuple[Item, Placement]]) -> None:
-    """Darken (and cool a little) the ground where things keep the sun off."""
-    climate, camera = world.climate, canvas.camera
-    light = np.full((camera.height, camera.width), 255, np.uint8)
-    strength = 0.35 + 0.3 * climate.sunshine
+def _placed(items: tuple[Item, ...], camera: Camera, time_s: float) -> list[tuple[Item, Placement]]:
+    """What is in view, the farthest first."""
+    pairs = [(item, item.placement(time_s, camera.travel)) for item in items]
+    seen = [pair for pair in pairs if _in_view(camera, *pair)]
+    return sorted(seen, key=lambda pair: -pair[1].z)
+
+
+def _in_view(camera: Camera, item: Item, place: Placement) -> bool:
+    reach = item.prop.half_width + item.prop.half_length + 0.5
+    nearest = place.z - item.prop.half_length
+    if nearest < 2 * NEAR_M:
+        return place.z + item.prop.half_length > NEAR_M
+    scale = camera.scale(nearest)
+    middle = camera.cx + (place.d - camera.lateral + camera.bend * place.z**2) * camera.scale(
+        place.z
+    )
+    outside = max(-middle, middle - camera.width)
+    # Long things lie along the line of sight: only their far end decides.
+    return outside < reach * scale or item.prop.half_length > 3.0
+
+
+def _cast_shadows(canvas: Canvas, climate: Climate, things: list[tuple[Item, Placement]]) -> None:
+    outlines = []
     for item, place in things:
         prop = item.prop
-        if prop.height == 0.0 or place.z < NEAR_M:
-            continue
-        w, a = prop.half_width * 1.05, prop.half_length * 1.05
-        base = to_road(np.array(((-w, 0, -a), (w, 0, -a), (w, 0, a), (-w, 0, a))), place)
-        reach = np.array((climate.sun[0], 0.0, climate.sun[1])) * prop.height
-        outline = np.vstack((base, base + reach))
-        outline[:, 2] = np.maximum(outline[:, 2], NEAR_M)
-        hull = cv2.convexHull(np.rint(camera.project(outline)).astype(np.int32))
-        cv2.fillConvexPoly(light, hull, int(255 * (1 - strength)))
-    light = cv2.GaussianBlur(light, (0, 0), 1.0 + 1.5 * (climate.sunshine == 0.0))
-    share = light.astype(np.float32) * (1 / 255.0)
-    canvas.look[..., :3] = canvas.look[..., :3] * share[..., None]
-    canvas.look[..., 3] -= ((1 - share) * 10 * climate.sunshine).astype(np.uint8)
+        if prop.height > 0.0 and place.z > NEAR_M:
+            w, a = prop.half_width * 1.05, prop.half_length * 1.05
+            foot = to_road(np.array(((-w, 0, -a), (w, 0, -a), (w, 0, a), (-w, 0, a))), place)
+            reach = np.array((climate.sun[0], 0.0, climate.sun[1])) * prop.height
+            outlines.append(np.vstack((foot, foot + reach)))
+    shade_ground(canvas, outlines, 0.35 + 0.3 * climate.sunshine, 2.5 * climate.sunshine)

@@ -2,28 +2,42 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
 
-from sartm_core.data.synthetic.canvas import NEAR_M, Canvas, Paint, Points, clip_near
+from sartm_core.data.synthetic.canvas import NEAR_M, Canvas, Paint, Part, Points
 
 
 class Placement(NamedTuple):
-    """Where an object stands: metres right and ahead, heading (0 = away), metres walked."""
+    """Where an object stands: metres right and ahead, and its heading (0 = away).
+
+    ``walked`` is how many metres it has gone, None for what stands still.
+    """
 
     d: float
     z: float
     yaw: float = 0.0
-    walked: float = 0.0
+    walked: float | None = None
 
 
-class Decal(NamedTuple):
-    """A polygon [N, 2] in a face's own unit square (u to the right, v up) and its paint."""
+class Decals(NamedTuple):
+    """Polygons in a face's own unit square (u to the right, v up): points [N, 2], sizes, paints."""
 
-    outline: Points
-    surface: Paint
+    outlines: Points
+    sizes: tuple[int, ...]
+    surfaces: tuple[Paint, ...]
+
+
+def decals(*parts: Part) -> Decals:
+    """Details of a face, in drawing order."""
+    return Decals(
+        np.concatenate([outline for outline, _ in parts]),
+        tuple(len(outline) for outline, _ in parts),
+        tuple(surface for _, surface in parts),
+    )
 
 
 @dataclass(frozen=True)
@@ -39,7 +53,7 @@ class Box:
     low: float
     high: float
     faces: dict[str, Paint]
-    decals: dict[str, list[Decal]] = field(default_factory=dict)
+    decals: dict[str, Decals] = field(default_factory=dict)
 
 
 def rectangle(u0: float, u1: float, v0: float, v1: float) -> Points:
@@ -49,20 +63,18 @@ def rectangle(u0: float, u1: float, v0: float, v1: float) -> Points:
 
 def to_road(local: Points, place: Placement) -> Points:
     """Road points [N, 3] of an object's own points [N, 3] (right, up, along its heading)."""
-    c, s = np.cos(place.yaw), np.sin(place.yaw)
-    x, y, along = local[:, 0], local[:, 1], local[:, 2]
-    return np.stack((place.d + x * c + along * s, y, place.z - x * s + along * c), axis=1)
+    c, s = math.cos(place.yaw), math.sin(place.yaw)
+    road = np.empty_like(local)
+    road[:, 0] = place.d + local[:, 0] * c + local[:, 2] * s
+    road[:, 1] = local[:, 1]
+    road[:, 2] = place.z - local[:, 0] * s + local[:, 2] * c
+    return road
 
 
 # Corners are numbered 4 * front + 2 * right + top; each face runs bottom left, bottom right,
 # top right, top left as seen from outside.
-_FACES = {
-    "rear": (0, 2, 3, 1),
-    "front": (6, 4, 5, 7),
-    "left": (4, 0, 1, 5),
-    "right": (2, 6, 7, 3),
-    "top": (1, 3, 7, 5),
-}
+_FACES = ("rear", "front", "left", "right", "top")
+_FACE_CORNERS = np.array(((0, 2, 3, 1), (6, 4, 5, 7), (4, 0, 1, 5), (2, 6, 7, 3), (1, 3, 7, 5)))
 
 
 def _corners(box: Box) -> Points:
@@ -79,50 +91,26 @@ def draw_box(canvas: Canvas, box: Box, place: Placement) -> None:
     corners = to_road(_corners(box), place)
     if corners[:, 2].max() <= NEAR_M:
         return
-    for name, indices in _FACES.items():
-        if name not in box.faces:
-            continue
-        quad = corners[list(indices)]
-        seen = clip_near(quad)
-        if len(seen) == 0:
-            continue
-        pixels = canvas.camera.project(seen)
-        if _signed_area(pixels) >= 0:
-            continue
-        canvas.fill_pixels([pixels], box.faces[name], float(seen[:, 2].min()))
-        for decal in box.decals.get(name, ()):
-            canvas.fill([on_face(quad, decal.outline)], decal.surface)
+    camera = canvas.camera
+    quads = corners[_FACE_CORNERS]
+    # A face is seen when the camera is on its outer side: the sign of a volume.
+    eye = np.array((camera.lateral - camera.bend * place.z**2, camera.mount, 0.0))
+    seen = np.linalg.det(quads[:, (0, 1, 3)] - eye) > 0
+    parts: list[Part] = []
+    for name, quad, visible in zip(_FACES, quads, seen, strict=True):
+        if visible and name in box.faces:
+            parts.append((quad, box.faces[name]))
+            if name in box.decals:
+                parts += _on_face(quad, box.decals[name])
+    canvas.fill(parts)
 
 
-def on_face(quad: Points, outline: Points) -> Points:
-    """Road points [N, 3] of unit-square points [N, 2] on a face [4, 3]."""
-    u, v = outline[:, :1], outline[:, 1:]
-    return (quad[0] * (1 - u) + quad[1] * u) * (1 - v) + (quad[3] * (1 - u) + quad[2] * u) * v
-
-
-def _signed_area(pixels: Points) -> float:
-    x, y = pixels[:, 0], pixels[:, 1]
-    return float(np.dot(x, np.roll(y, -1)) - np.dot(y, np.roll(x, -1)))
-
-
-def limb(start: Points, end: Points, width0: float, width1: float) -> Points:
-    """A tapered limb [6, 2] from one joint [2] to the next, a little rounded at its end."""
-    along = end - start
-    along = along / max(float(np.hypot(along[0], along[1])), 1e-6)
-    across = np.array((-along[1], along[0]))
-    return np.array(
-        (
-            start - across * width0,
-            start + across * width0,
-            end + across * width1,
-            end + across * width1 * 0.5 + along * width1 * 0.8,
-            end - across * width1 * 0.5 + along * width1 * 0.8,
-            end - across * width1,
-        )
-    )
-
-
-def upright(outline: Points, place: Placement) -> Points:
-    """Road points [N, 3] of a flat figure [N, 2] (right, up) that faces the camera."""
-    z = np.full(len(outline), place.z)
-    return np.stack((outline[:, 0] + place.d, outline[:, 1], z), axis=1)
+def _on_face(quad: Points, details: Decals) -> list[Part]:
+    u, v = details.outlines[:, :1], details.outlines[:, 1:]
+    uv = u * v
+    points = quad[0] * (1 - u - v + uv) + quad[1] * (u - uv) + quad[3] * (v - uv) + quad[2] * uv
+    parts, stop = [], 0
+    for size, surface in zip(details.sizes, details.surfaces, strict=True):
+        start, stop = stop, stop + size
+        parts.append((points[start:stop], surface))
+    return parts

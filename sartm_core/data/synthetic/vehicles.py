@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from sartm_core.data.synthetic.canvas import Canvas, Color, Paint, Points, circle, paint, shaded
 from sartm_core.data.synthetic.climate import Climate, Prop, pick
 from sartm_core.data.synthetic.people import Pose, make_figure
-from sartm_core.data.synthetic.solids import Box, Decal, Placement, draw_box, rectangle, to_road
+from sartm_core.data.synthetic.solids import (
+    Box,
+    Decals,
+    Placement,
+    decals,
+    draw_box,
+    rectangle,
+    to_road,
+)
 
 CAR = 1
 BIKE = 3
@@ -25,7 +35,8 @@ def _face_paints(color: Color, celsius: float, label: int) -> dict[str, Paint]:
 
 
 def _around(center: tuple[float, float], size: tuple[float, float]) -> Points:
-    return circle(1.0) * np.array(size) + np.array(center)
+    outline: Points = circle(1.0) * size + center
+    return outline
 
 
 def make_car(rng: np.random.Generator, climate: Climate, *, running: bool) -> Prop:
@@ -53,7 +64,7 @@ def make_car(rng: np.random.Generator, climate: Climate, *, running: bool) -> Pr
     chassis = Box(
         (w * 0.92, -a + 0.15, a - 0.15), (w * 0.92, -a + 0.15, a - 0.15), 0.12, 0.34,
         dict.fromkeys(("rear", "front", "left", "right"), under),
-        {"rear": [Decal(_around((0.22, 0.4), (0.09, 0.35)), paint((50, 50, 50), exhaust, CAR))]},
+        {"rear": decals((_around((0.22, 0.4), (0.09, 0.35)), paint((50, 50, 50), exhaust, CAR)))},
     )  # fmt: skip
 
     red = paint((255, 30, 20) if lights else (150, 25, 25), metal + 1, CAR, 200 if lights else 0)
@@ -65,25 +76,25 @@ def make_car(rng: np.random.Generator, climate: Climate, *, running: bool) -> Pr
     lower = Box(
         (w, -a, a), (w * 0.96, -a + 0.06, a - 0.1), 0.3, belt, body,
         {
-            "rear": [
-                Decal(rectangle(0, 1, 0, 0.22), dark),
-                Decal(rectangle(0.03, 0.2, 0.55, 0.85), red),
-                Decal(rectangle(0.8, 0.97, 0.55, 0.85), red),
-                Decal(rectangle(0.37, 0.63, 0.38, 0.6), plate),
-            ],
-            "front": [
-                Decal(rectangle(0, 1, 0, 0.2), dark),
-                Decal(_around((0.5, 0.55), (0.42, 0.4)), paint(color, (engine + metal) / 2, CAR)),
-                Decal(rectangle(0.26, 0.74, 0.4, 0.72), grille),
-                Decal(rectangle(0.03, 0.22, 0.55, 0.85), white),
-                Decal(rectangle(0.78, 0.97, 0.55, 0.85), white),
-                Decal(rectangle(0.39, 0.61, 0.1, 0.3), plate),
-            ],
-            "top": [
-                Decal(rectangle(0.1, 0.9, 0.72, 1.0), paint(shaded(color, 1.1), engine, CAR)),
-            ],
-            "left": _doors(color, metal, CAR),
-            "right": _doors(color, metal, CAR),
+            "rear": decals(
+                (rectangle(0, 1, 0, 0.22), dark),
+                (rectangle(0.03, 0.2, 0.55, 0.85), red),
+                (rectangle(0.8, 0.97, 0.55, 0.85), red),
+                (rectangle(0.37, 0.63, 0.38, 0.6), plate),
+            ),
+            "front": decals(
+                (rectangle(0, 1, 0, 0.2), dark),
+                (_around((0.5, 0.55), (0.42, 0.4)), paint(color, (engine + metal) / 2, CAR)),
+                (rectangle(0.26, 0.74, 0.4, 0.72), grille),
+                (rectangle(0.03, 0.22, 0.55, 0.85), white),
+                (rectangle(0.78, 0.97, 0.55, 0.85), white),
+                (rectangle(0.39, 0.61, 0.1, 0.3), plate),
+            ),
+            "top": decals(
+                (rectangle(0.1, 0.9, 0.72, 1.0), paint(shaded(color, 1.1), engine, CAR)),
+            ),
+            "left": _side(color, metal, a, belt, tyre, -1.0),
+            "right": _side(color, metal, a, belt, tyre, 1.0),
         },
     )  # fmt: skip
 
@@ -95,13 +106,13 @@ def make_car(rng: np.random.Generator, climate: Climate, *, running: bool) -> Pr
     }[kind]
     cabin_high = high if kind != "truck" else 2.0
     windows = {
-        name: [
-            Decal(rectangle(0.08, 0.48, 0.14, 0.86), glass),
-            Decal(rectangle(0.52, 0.92, 0.14, 0.86), glass),
-        ]
+        name: decals(
+            (rectangle(0.08, 0.48, 0.14, 0.86), glass),
+            (rectangle(0.52, 0.92, 0.14, 0.86), glass),
+        )
         for name in ("left", "right")
     }
-    pane = [Decal(rectangle(0.07, 0.93, 0.1, 0.88), glass)]
+    pane = decals((rectangle(0.07, 0.93, 0.1, 0.88), glass))
     cabin = Box(
         (w * 0.94, base0, base1), (w * 0.8, top0, top1), belt, cabin_high, body,
         {**windows, "front": pane, "rear": pane},
@@ -109,44 +120,38 @@ def make_car(rng: np.random.Generator, climate: Climate, *, running: bool) -> Pr
     cargo_color = pick(rng, ((215, 215, 210), (120, 130, 140), (60, 90, 150)))
     cargo = Box(
         (w, -a, a - 1.7), (w, -a, a - 1.7), 0.9, high, _face_paints(cargo_color, metal - 0.5, CAR),
-        {"rear": [Decal(rectangle(0.48, 0.52, 0.05, 0.95), dark)]},
+        {"rear": decals((rectangle(0.48, 0.52, 0.05, 0.95), dark))},
     )  # fmt: skip
-    wheel, hub = paint((18, 18, 19), tyre, CAR), paint((130, 132, 136), tyre + 2, CAR)
 
     def draw(canvas: Canvas, place: Placement) -> None:
-        draw_box(canvas, chassis, place)
-        draw_box(canvas, lower, place)
-        # A side shows its wheels exactly when the camera is beyond the side's plane.
-        for side in (-1.0, 1.0):
-            for along in (-a * 0.6, a * 0.62):
-                center = to_road(np.array(((side * w, 0.0, along),)), place)[0]
-                view = np.array((center[0] - canvas.camera.lateral
-                                 + canvas.camera.bend * center[2] ** 2, center[2]))  # fmt: skip
-                outward = side * np.array((np.cos(place.yaw), -np.sin(place.yaw)))
-                if float(view @ outward) < 0:
-                    for radius, surface in ((0.33, wheel), (0.19, hub)):
-                        rim = circle(radius)
-                        local = np.stack(
-                            (np.full(12, side * w), rim[:, 1] + 0.33, rim[:, 0] + along), axis=1
-                        )
-                        canvas.fill([to_road(local, place)], surface)
-        parts = (cabin, cargo) if kind == "truck" else (cabin,)
-        if kind == "truck" and np.cos(place.yaw) < 0:
-            parts = (cargo, cabin)
-        for part in parts:
-            draw_box(canvas, part, place)
+        boxes = [chassis, lower, cabin]
+        if kind == "truck":
+            boxes.insert(3 if math.cos(place.yaw) > 0 else 2, cargo)
+        for box in boxes:
+            draw_box(canvas, box, place)
 
     return Prop(draw, w, a, high)
 
 
-def _doors(color: Color, celsius: float, label: int) -> list[Decal]:
-    seam = paint(shaded(color, 0.5), celsius, label)
-    sill = paint(shaded(color, 0.45), celsius + 0.5, label)
-    return [
-        Decal(rectangle(0, 1, 0, 0.14), sill),
-        Decal(rectangle(0.495, 0.51, 0.1, 0.95), seam),
-        Decal(rectangle(0.3, 0.36, 0.7, 0.76), seam),
-    ]
+def _side(
+    color: Color, celsius: float, half_length: float, belt: float, tyre_heat: float, mirror: float
+) -> Decals:
+    """Doors and wheels; the wheels reach below the face that carries them."""
+    seam = paint(shaded(color, 0.5), celsius, CAR)
+    sill = paint(shaded(color, 0.45), celsius + 0.5, CAR)
+    wheel, hub = paint((18, 18, 19), tyre_heat, CAR), paint((130, 132, 136), tyre_heat + 2, CAR)
+    wheels = []
+    for along in (-0.6 * mirror, 0.62 * mirror):
+        center = (0.5 + along / 2, 0.03 / (belt - 0.3))
+        for radius, surface in ((0.33, wheel), (0.19, hub)):
+            size = (radius / (2 * half_length), radius / (belt - 0.3))
+            wheels.append((_around(center, size), surface))
+    return decals(
+        (rectangle(0, 1, 0, 0.14), sill),
+        (rectangle(0.495, 0.51, 0.1, 0.95), seam),
+        (rectangle(0.3, 0.36, 0.7, 0.76), seam),
+        *wheels,
+    )
 
 
 def make_bike(rng: np.random.Generator, climate: Climate, *, ridden: bool) -> Prop:
@@ -190,8 +195,8 @@ def make_bike(rng: np.random.Generator, climate: Climate, *, ridden: bool) -> Pr
         bar = to_road(np.array(((-0.27, 1.0, 0.33), (0.0, 0.98, 0.38), (0.27, 1.0, 0.33))), place)
         canvas.stroke([bar], 0.04, chrome)
         if basket is not None:
-            canvas.fill([side_view((0.45, 0.7), (0.75, 0.7), (0.8, 0.98), (0.42, 0.98))], basket)
+            canvas.fill([(side_view((0.45, 0.7), (0.75, 0.7), (0.8, 0.98), (0.42, 0.98)), basket)])
         if rider is not None:
-            rider(canvas, place, Pose(swing=place.walked * 2.2, sitting=True))
+            rider.draw(canvas, place, Pose((place.walked or 0.0) * 2.2, sitting=True))
 
     return Prop(draw, 0.3, 0.85, 1.7 if ridden else 1.0)

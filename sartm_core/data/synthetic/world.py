@@ -6,23 +6,27 @@ far ahead, so that a sequence never runs out of scenery.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-import numpy as np
-
-from sartm_core.data.synthetic.backdrop import Hall
 from sartm_core.data.synthetic.canvas import Camera, Canvas, Color, Image
 from sartm_core.data.synthetic.climate import Climate, Prop
+from sartm_core.data.synthetic.ground import Sky
 from sartm_core.data.synthetic.solids import Placement
 
 RING_M = 56.0
 BEHIND_M = 4.0
+CELL_M = 4.0
+CELLS = int(RING_M / CELL_M)
 
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """A prop and its motion: ``speed`` along the road and ``sway`` (m) across it at ``pace`` m/s."""
+    """A prop and its motion: ``speed`` (m/s) along the road, ``sway`` (m) across it at ``pace``.
+
+    The ring position ``s`` counts metres from the camera's start; with sway, ``yaw`` is its phase.
+    """
 
     prop: Prop
     d: float
@@ -38,11 +42,12 @@ class Item:
         """Where the prop is at a time, seen from a camera that has travelled so many metres."""
         z = (self.s + self.speed * time_s - travel + self.behind) % self.ring - self.behind
         if self.sway == 0.0:
-            return Placement(self.d, z, self.yaw, abs(self.speed * time_s))
-        cycle = (time_s * self.pace / (4 * self.sway) + self.yaw / (2 * np.pi)) % 1.0
+            walked = abs(self.speed * time_s) if self.speed else None
+            return Placement(self.d, z, self.yaw, walked)
+        cycle = (time_s * self.pace / (4 * self.sway) + self.yaw / (2 * math.pi)) % 1.0
         offset = self.sway * (4 * abs(cycle - 0.5) - 1)
-        heading = -np.pi / 2 if cycle < 0.5 else np.pi / 2
-        return Placement(self.d + offset, z, heading, abs(self.pace * time_s) + 1e-3)
+        heading = -math.pi / 2 if cycle < 0.5 else math.pi / 2
+        return Placement(self.d + offset, z, heading, abs(self.pace * time_s))
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,18 +86,22 @@ class Optics:
 
 @dataclass(frozen=True)
 class World:
-    """Everything that ``render`` needs, sampled once from the seed."""
+    """Everything that a picture needs, sampled once from the seed.
+
+    Outdoors there are a ``sky`` and ``markings``, indoors a ``shell``. ``scenery`` lies behind
+    ``flat`` things on the ground, and those behind the ``items`` that stand on it.
+    """
 
     climate: Climate
     camera: Camera
     camera_speed: float
-    sway: tuple[float, float]
+    bobbing: tuple[float, float]
     profile: Image
     texture: Image
     roughness: float
-    sky: tuple[Image, Color, Color]
-    hall: Hall | None
-    markings: Callable[[Canvas, float], None]
+    sky: Sky | None
+    markings: Callable[[Canvas, float], None] | None
+    shell: Callable[[Canvas, float], None] | None
     scenery: tuple[Item, ...]
     flat: tuple[Item, ...]
     items: tuple[Item, ...]
@@ -101,16 +110,11 @@ class World:
 
     def camera_at(self, time_s: float) -> Camera:
         """The camera at a time: it drives at constant speed and rocks a little."""
-        c = self.camera
-        bob, weave = self.sway
-        return Camera(
-            c.width,
-            c.height,
-            c.focal,
-            c.cx + c.focal * weave * float(np.sin(0.5 * time_s)),
-            c.horizon + c.focal * bob * float(np.sin(5.3 * time_s)),
-            c.mount,
-            c.lateral,
-            c.bend,
-            self.camera_speed * time_s,
+        camera = self.camera
+        bob, weave = self.bobbing
+        return replace(
+            camera,
+            cx=camera.cx + camera.focal * weave * math.sin(0.5 * time_s),
+            horizon=camera.horizon + camera.focal * bob * math.sin(5.3 * time_s),
+            travel=self.camera_speed * time_s,
         )
