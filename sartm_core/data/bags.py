@@ -4,67 +4,59 @@ from __future__ import annotations
 
 import re
 import shutil
-import struct
 import tempfile
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-import numpy as np
-
-from sartm_core.encodings import Pixels, decode_image, encode_image
+from sartm_core.data.bag_messages import (
+    FRAME_TOPIC,
+    GROUND_TRUTH_TOPIC,
+    IMAGE_TYPE,
+    RGB_TOPIC,
+    SECOND,
+    STRING_TYPE,
+    THERMAL_TOPIC,
+    BagMessage,
+    frame_about,
+    frame_stem,
+    has_header,
+    header_stamp,
+    pixels_of,
+    refuse,
+    typestore,
+    with_stamp,
+)
+from sartm_core.encodings import Pixels, encode_image
 from sartm_core.errors import SartmError
 from sartm_core.files import atomic_path
 
-RGB_TOPIC = "/rgb/image_raw"
-THERMAL_TOPIC = "/thermal/image_raw"
-GROUND_TRUTH_TOPIC = "/ground_truth/mask"
-FRAME_TOPIC = "/frame"
-IMAGE_TYPE = "sensor_msgs/msg/Image"
-STRING_TYPE = "std_msgs/msg/String"
+__all__ = [
+    "FRAME_TOPIC",
+    "GROUND_TRUTH_TOPIC",
+    "IMAGE_TYPE",
+    "RGB_TOPIC",
+    "SECOND",
+    "STRING_TYPE",
+    "THERMAL_TOPIC",
+    "BagMessage",
+    "BagReader",
+    "BagTopics",
+    "BagWriter",
+    "find_topics",
+    "frame_about",
+    "frame_stem",
+    "header_stamp",
+    "pixels_of",
+    "replay_order",
+    "with_stamp",
+]
 
-SECOND = 1_000_000_000
 LOOK_AHEAD_NS = SECOND
 """How much later than its RGB image a thermal image may stand in a bag and still pair with it."""
-
-
-@cache
-def typestore() -> Any:
-    """The message types of ROS 2 Jazzy (those used here are the same in every distribution)."""
-    from rosbags.typesys import Stores, get_typestore
-
-    return get_typestore(Stores.ROS2_JAZZY)
-
-
-@dataclass(frozen=True, slots=True)
-class BagMessage:
-    """One message of a bag.
-
-    Attributes:
-        topic, msgtype: e.g. ``/rgb/image_raw``, ``sensor_msgs/msg/Image``.
-        stamp_ns: header stamp, or ``log_ns`` for a type without header.
-        log_ns: when it was recorded.
-        raw: its CDR bytes, as rclpy publishes them.
-    """
-
-    topic: str
-    msgtype: str
-    stamp_ns: int
-    log_ns: int
-    raw: bytes
-
-    def decode(self) -> Any:
-        """The message as an object with the fields of its type.
-
-        Raises:
-            SartmError: the bytes are damaged, or the type is none of ROS's own.
-        """
-        with _refuse(f"a message on {self.topic} cannot be read"):
-            return typestore().deserialize_cdr(self.raw, self.msgtype)
 
 
 class BagReader:
@@ -102,66 +94,35 @@ class BagReader:
                 counted = self.counts.get(connection.topic, 0) + connection.msgcount
                 self.counts[connection.topic] = counted
 
-    def messages(self, topics: Collection[str] | None = None) -> Iterator[BagMessage]:
+    def messages(
+        self,
+        topics: Collection[str] | None = None,
+        *,
+        start_ns: int | None = None,
+        stop_ns: int | None = None,
+    ) -> Iterator[BagMessage]:
         """The messages of some topics (None = all) in the order in which they were recorded.
+
+        Args:
+            topics: names; those that the bag lacks give nothing.
+            start_ns, stop_ns: only messages recorded from ``start_ns`` to before ``stop_ns``.
 
         Raises:
             SartmError: the file is damaged.
         """
         with self._open() as reader:
             wanted = [c for c in reader.connections if topics is None or c.topic in topics]
-            for connection, log_ns, raw in reader.messages(wanted) if wanted else ():
-                stamp = header_stamp(raw) if _has_header(connection.msgtype) else log_ns
+            found = reader.messages(wanted, start_ns, stop_ns) if wanted else ()
+            for connection, log_ns, raw in found:
+                stamp = header_stamp(raw) if has_header(connection.msgtype) else log_ns
                 yield BagMessage(connection.topic, connection.msgtype, stamp, log_ns, raw)
 
     @contextmanager
     def _open(self) -> Iterator[Any]:
         from rosbags.rosbag2 import Reader
 
-        with _refuse(f"{self.path} cannot be read as a bag"), Reader(self.path) as reader:
+        with refuse(f"{self.path} cannot be read as a bag"), Reader(self.path) as reader:
             yield reader
-
-
-@contextmanager
-def _refuse(what: str) -> Iterator[None]:
-    # rosbags, its decompressors and SQLite each raise their own kinds for damaged bytes.
-    try:
-        yield
-    except (SartmError, GeneratorExit, KeyboardInterrupt):
-        raise
-    except Exception as error:
-        raise SartmError(
-            what,
-            got=f"{type(error).__name__}: {error}",
-            expected="a complete ROS 2 bag (mcap or db3)",
-            remedy="record or copy it again; `ros2 bag reindex` may repair a folder",
-        ) from error
-
-
-@cache
-def _has_header(msgtype: str) -> bool:
-    definition = typestore().fielddefs.get(msgtype)
-    if definition is None or not definition[1]:
-        return False
-    return bool(definition[1][0][1][1] == "std_msgs/msg/Header")
-
-
-def header_stamp(raw: bytes) -> int:
-    """The stamp, in nanoseconds, of a CDR message that begins with a Header."""
-    if len(raw) < 12:
-        raise SartmError("a message is too short for its header", got=f"{len(raw)} bytes")
-    seconds, nanoseconds = struct.unpack_from(_byte_order(raw) + "iI", raw, 4)
-    return int(seconds) * SECOND + int(nanoseconds)
-
-
-def with_stamp(raw: bytes, stamp_ns: int) -> bytes:
-    """A CDR message that begins with a Header, with another stamp in it."""
-    stamp = struct.pack(_byte_order(raw) + "iI", *divmod(stamp_ns, SECOND))
-    return b"".join((raw[:4], stamp, memoryview(raw)[12:]))
-
-
-def _byte_order(raw: bytes) -> str:
-    return "<" if raw[1] & 1 else ">"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -377,16 +338,3 @@ class BagWriter:
             yield
         except (OSError, WriterError, apsw.Error) as error:
             raise SartmError(f"{self.path} cannot be written", got=error) from error
-
-
-def pixels_of(message: BagMessage) -> Pixels:
-    """The pixels of an image message; see :func:`sartm_core.encodings.decode_image`."""
-    image = message.decode()
-    return decode_image(
-        image.encoding,
-        image.height,
-        image.width,
-        image.step,
-        image.is_bigendian,
-        np.asarray(image.data),
-    )
