@@ -14,6 +14,7 @@ from sartm_core.viz import display_color
 Metrics = Mapping[str, Any]
 
 _SHUFFLED = "RGB + another frame's thermal"
+_MEAN = "Mean over the cameras"
 _CONDITIONS = {"rgb+thermal": "RGB + thermal", "rgb": "RGB only", "thermal": "Thermal only"}
 _WORDS = {"in_flight": "in flight", "lost_in_transport": "lost in transport"}
 
@@ -114,39 +115,34 @@ def _conditions(metrics: Metrics) -> dict[str, Any] | None:
     headline = headline_protocol(metrics)
     if not headline:
         return None
-    rows = [("All frames", metrics)]
-    subsets = metrics.get("subsets", {})
-    if len(subsets) > 1:
-        rows += [(name.capitalize(), part) for name, part in subsets.items()]
-    for name, part in metrics.get("modalities", {}).items():
-        if name != "mean":
-            rows += _with_subsets(_CONDITIONS.get(name, name), part)
+    modalities = metrics.get("modalities", {})
+    groups = {_CONDITIONS.get(name, name): part for name, part in modalities.items()}
+    mean = groups.pop("mean", None)
+    groups = groups or {"All frames": metrics}
     if "shuffle_thermal" in metrics:
-        rows += _with_subsets(_SHUFFLED, metrics["shuffle_thermal"])
+        groups[_SHUFFLED] = metrics["shuffle_thermal"]
+    rows = [row for label, part in groups.items() for row in _with_subsets(label, part, headline)]
     if len(rows) == 1:
         return None
     names = list(metrics["protocols"][headline]["iou"])
-    table = []
-    for label, part in rows:
-        score = part["protocols"][headline]
-        cells = [score["iou"][name] for name in names]
-        table.append(
-            {"label": label, "frames": part["frames"], "miou": score["miou"], "iou": cells}
-        )
-    mean = metrics.get("modalities", {}).get("mean")
     if mean:
-        miou = mean["protocols"][headline]["miou"]
-        blank = [None] * len(names)
-        table.append({"label": "Mean of the cameras", "frames": "", "miou": miou, "iou": blank})
-    return {"classes": names, "rows": table}
+        miou, blank = mean["protocols"][headline]["miou"], dict.fromkeys(names)
+        row = {"label": _MEAN, "sub": False, "frames": "", "miou": miou, "iou": blank}
+        rows.append(row)
+    return {"classes": names, "rows": rows}
 
 
-def _with_subsets(label: str, part: Metrics) -> list[tuple[str, Metrics]]:
-    subsets = part.get("subsets", {})
-    rows = [(label, part)]
-    if len(subsets) > 1:
-        rows += [(f"{label}, {name}", subset) for name, subset in subsets.items()]
-    return rows
+def _with_subsets(label: str, part: Metrics, protocol: str) -> Iterator[dict[str, Any]]:
+    subsets = part["subsets"] if len(part.get("subsets", {})) > 1 else {}
+    for name, group in ((label, part), *subsets.items()):
+        score = group["protocols"][protocol]
+        yield {
+            "label": name,
+            "sub": group is not part,
+            "frames": group["frames"],
+            "miou": score["miou"],
+            "iou": score["iou"],
+        }
 
 
 def _confusion(metrics: Metrics) -> dict[str, Any] | None:
@@ -229,7 +225,10 @@ def _accounts(metrics: Metrics) -> Iterator[dict[str, Any]]:
         yield {"name": "run", "rows": single}
     for name, account in streams.items():
         if isinstance(account, Mapping):
-            rows = [(label, "" if value is None else value) for label, value in _flat(account)]
+            rows = [
+                (label, "not reported" if value is None else value)
+                for label, value in _flat(account)
+            ]
             yield {"name": name, "rows": rows}
 
 

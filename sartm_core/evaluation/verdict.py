@@ -36,21 +36,18 @@ def _overall(metrics: Metrics) -> Iterator[str]:
         ((iou, name) for name, iou in score["iou"].items() if iou is not None), reverse=True
     )
     yield (
-        f"The masks reach a mean IoU of {score['miou']:.3f} under {headline}, over the "
-        f"{score['present']} of {len(score['iou'])} classes that the ground truth shows."
+        f"Mean IoU {score['miou']:.3f} under {headline}, over the {score['present']} of "
+        f"{len(score['iou'])} classes that the ground truth shows."
     )
     if len(ranked) > 1:
         best, worst = ranked[0], ranked[-1]
         yield (
-            f"{best[1]} is segmented best (IoU {best[0]:.3f}), "
-            f"{worst[1]} worst (IoU {worst[0]:.3f})."
+            f"Best class: {best[1]} (IoU {best[0]:.3f}); weakest: {worst[1]} (IoU {worst[0]:.3f})."
         )
     pixels = sum(map(sum, metrics.get("confusion", [])))
     for name, count in score["false_positive_pixels"].items():
         if count > _FALSE_POSITIVE_SHARE * pixels:
-            yield (
-                f"{name} never appears in the ground truth, yet {count:,} pixels were taken for it."
-            )
+            yield (f"The ground truth never shows {name}, yet {count:,} pixels were taken for it.")
 
 
 def _conditions(metrics: Metrics) -> Iterator[str]:
