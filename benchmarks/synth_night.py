@@ -16,11 +16,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from sartm_core.classes import class_table
 from sartm_core.files import write_json_atomic
-from sartm_core.machine import describe_machine
+from sartm_core.machine import describe_machine, git_revision
 from sartm_core.training.checkpoint import load_student
 from sartm_core.training.config import SourceConfig, load_config
-from sartm_core.training.run_folder import git_revision
-from sartm_core.training.samples import load_frames
+from sartm_core.training.data import load_frames
 from sartm_core.training.train import train
 from sartm_core.training.validate import evaluate_frames
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import platform
+import subprocess
 import sys
 from importlib import metadata
+from pathlib import Path
 from typing import Any
 
 
@@ -23,6 +25,19 @@ def describe_machine() -> dict[str, Any]:
             if (version := _version(name))
         },
     }
+
+
+def git_revision() -> str:
+    """Revision of the checkout that holds this code, with ``-dirty`` if files differ from it, or
+    ``unknown`` outside a checkout."""
+    command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty"]
+    try:
+        done = subprocess.run(
+            [*command, "--abbrev=40", "--exclude=*"], capture_output=True, text=True, check=True
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+    return done.stdout.strip()
 
 
 def _cpu_name() -> str:

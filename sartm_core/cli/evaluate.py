@@ -1,0 +1,166 @@
+"""`sartm evaluate` and `sartm score`: how good are the masks?"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from sartm_core.cli.output import emit, progress
+
+if TYPE_CHECKING:
+    from sartm_core.segmenter import Segmenter
+
+METRICS = "metrics.json"
+CHECKPOINT_SUFFIXES = (".ckpt", ".pt", ".pth")
+
+Data = Annotated[str, typer.Option(help="KIND:PATH with KIND folder or synthetic.")]
+Split = Annotated[str | None, typer.Option(help="A NAME.txt list of the data; default all.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+
+
+def evaluate(
+    model: Annotated[str, typer.Argument(help="Bundle folder, shipped name or checkpoint.")],
+    data: Data,
+    out: Annotated[Path, typer.Option(help="Folder for metrics.json, report.html, ...")],
+    split: Split = None,
+    modalities: Annotated[
+        str, typer.Option(help="Of rgb+thermal,rgb,thermal; the first one is the headline.")
+    ] = "rgb+thermal",
+    shuffle_thermal: Annotated[
+        bool, typer.Option("--shuffle-thermal", help="Also give each RGB another frame's thermal.")
+    ] = False,
+    masks: Annotated[bool, typer.Option("--masks", help="Keep the masks as PNG.")] = False,
+    runtime: Annotated[str, typer.Option(help="auto or onnxruntime.")] = "auto",
+    precision: Annotated[str, typer.Option(help="auto, fp32, ...")] = "auto",
+    threads: Annotated[
+        int | None, typer.Option(min=1, help="CPU threads; default all cores but one.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Score a model on labelled frames under every protocol; write metrics.json and report.html.
+
+    Example: sartm evaluate sartm-s --data folder:data/site --split val --out out/eval
+    """
+    from sartm_core.data.datasets import open_dataset
+    from sartm_core.evaluation.evaluate import Plan
+    from sartm_core.evaluation.evaluate import evaluate as run
+
+    dataset = open_dataset(data, split)
+    plan = Plan(
+        modalities=tuple(name.strip() for name in modalities.split(",")),
+        shuffle_thermal=shuffle_thermal,
+        write_masks=masks,
+    )
+    with (
+        _load(model, runtime, precision, threads) as segmenter,
+        progress("evaluating", plan.steps(len(dataset.stems))) as bar,
+    ):
+        segmenter.warm_up()
+        metrics, pictures = run(
+            segmenter,
+            dataset,
+            out,
+            plan,
+            model=segmenter.bundle.name,
+            classes=segmenter.bundle.classes,
+            advance=bar.advance,
+        )
+        metrics["provenance"] = _provenance(segmenter)
+    _finish(metrics, pictures, out, as_json)
+
+
+def score(
+    masks: Annotated[Path, typer.Argument(help="Folder of STEM.png masks of class ids.")],
+    data: Data,
+    split: Split = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for metrics.json and report.html; default none.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Score masks of any method under every protocol.
+
+    Example: sartm score out/masks --data folder:data/site --split val
+    """
+    from sartm_core.data.datasets import open_dataset
+    from sartm_core.evaluation.evaluate import PER_FRAME
+    from sartm_core.evaluation.score import score as run
+    from sartm_core.machine import git_revision
+
+    dataset = open_dataset(data, split)
+    with progress("scoring", len(dataset.stems)) as bar:
+        metrics, pictures, tally = run(masks, dataset, advance=bar.advance)
+    metrics["provenance"] = {"git_rev": git_revision(), "masks": str(masks)}
+    if out:
+        tally.write_per_frame(out / PER_FRAME)
+        metrics["per_frame"] = PER_FRAME
+    _finish(metrics, pictures, out, as_json)
+
+
+def summary_lines(metrics: Mapping[str, Any]) -> list[str]:
+    """metrics.json for a person at a terminal."""
+    place = " / ".join(part for part in (metrics["dataset"], metrics["split"]) if part)
+    lines = [f"{metrics['model']} on {place}, {metrics['frames']} frames"]
+    for name, scores in metrics["protocols"].items():
+        present = f"({scores['present']} of {len(scores['iou'])} classes present)"
+        lines.append(f"  {name:<20} mIoU {_figure(scores['miou'])}  {present}")
+    headline, scores = next(iter(metrics["protocols"].items()))
+    for label, part in _parts(metrics):
+        lines.append(f"  {label:<20} mIoU {_figure(part['protocols'][headline]['miou'])}")
+    lines += [f"    {name:<18} IoU  {_figure(iou)}" for name, iou in scores["iou"].items()]
+    return lines
+
+
+def _parts(metrics: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:
+    parts = list(metrics["subsets"].items())
+    parts += metrics.get("modalities", {}).items()
+    if "shuffle_thermal" in metrics:
+        shuffled = metrics["shuffle_thermal"]
+        parts.append(("shuffled thermal", shuffled))
+        parts += [(f"shuffled, {name}", part) for name, part in shuffled["subsets"].items()]
+    return parts
+
+
+def _figure(value: float | None) -> str:
+    return "    -" if value is None else f"{value:.3f}"
+
+
+def _load(model: str, runtime: str, precision: str, threads: int | None) -> Segmenter:
+    path = Path(model)
+    if path.suffix in CHECKPOINT_SUFFIXES:
+        from sartm_core.training.predictor import load_predictor
+
+        return load_predictor(path)
+    from sartm_core.segmenter import load
+
+    return load(model, runtime, precision=precision, threads=threads)
+
+
+def _provenance(segmenter: Segmenter) -> dict[str, Any]:
+    from sartm_core.files import sha256_file
+    from sartm_core.machine import describe_machine, git_revision
+
+    bundle, engine = segmenter.bundle, segmenter.runtime
+    known = {"git_rev": git_revision()}
+    if bundle.path.is_file():
+        known |= {"checkpoint": str(bundle.path), "checkpoint_sha256": sha256_file(bundle.path)}
+    else:
+        known["bundle_sha256"] = bundle.sha256(engine.precision)
+    machine = describe_machine()
+    versions = machine.pop("versions")
+    ran = {"runtime": engine.name, "precision": engine.precision}
+    return {**known, **ran, "versions": versions, "machine": machine}
+
+
+def _finish(metrics: dict[str, Any], pictures: list[Any], out: Path | None, as_json: bool) -> None:
+    lines = summary_lines(metrics)
+    if out:
+        from sartm_core.evaluation.report import write_report
+        from sartm_core.files import write_json_atomic
+
+        write_json_atomic(out / METRICS, metrics)
+        lines.append(f"report: {write_report(metrics, pictures, out)}")
+    emit(metrics, as_json, lines)
