@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -13,7 +14,14 @@ from rclpy.publisher import Publisher
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import Image
 
-from sartm_core.data.bags import FRAME_TOPIC, IMAGE_TYPE, BagMessage, BagReader, with_stamp
+from sartm_core.data.bags import (
+    IMAGE_TYPE,
+    BagMessage,
+    BagReader,
+    BagTopics,
+    find_topics,
+    with_stamp,
+)
 from sartm_core.errors import SartmError
 
 
@@ -22,12 +30,14 @@ class Survey:
     """What a bag holds.
 
     Attributes:
+        topics: which of its topics are the cameras.
         rgb_log_ns: reception times of the RGB images, ascending.
-        stems: RGB stamp -> stem, from the topic /frame where there is one.
+        stems: RGB stamp -> name of the frame, from the topic /frame where there is one.
     """
 
+    topics: BagTopics
     rgb_log_ns: tuple[int, ...]
-    stems: dict[int, str]
+    stems: Mapping[int, str]
 
     def stem(self, stamp_ns: int) -> str:
         """The name of the frame with this RGB stamp; without one in the bag, the stamp itself."""
@@ -41,35 +51,47 @@ class Survey:
         return rate_hz * span / 1e9 / (len(self.rgb_log_ns) - 1)
 
 
-def survey(bag: Path, rgb_topic: str, thermal_topic: str) -> Survey:
-    """Read a bag once.
+def survey(bag: BagReader, *, rgb_topic: str | None, thermal_topic: str | None) -> Survey:
+    """Read a bag once, without its thermal images.
+
+    Args:
+        bag: the bag.
+        rgb_topic, thermal_topic: its camera topics; None = told by their names.
 
     Raises:
-        SartmError: it has no images on one of the two topics.
+        SartmError: a camera cannot be told, has no images or is not a sensor_msgs/Image.
     """
-    count: Counter[str] = Counter()
-    rgb_log_ns: list[int] = []
-    stems: dict[int, str] = {}
-    for message in BagReader(bag).messages():
-        count[message.topic] += 1
-        if message.topic == rgb_topic:
-            rgb_log_ns.append(message.log_ns)
-        elif message.topic == FRAME_TOPIC:
-            stems[message.stamp_ns] = frame_stem(message)
-        if message.topic in (rgb_topic, thermal_topic) and message.msgtype != IMAGE_TYPE:
+    topics = find_topics(bag, rgb=rgb_topic, thermal=thermal_topic)
+    for topic in (topics.rgb, topics.thermal):
+        if bag.topics[topic] != IMAGE_TYPE or not bag.counts[topic]:
             raise SartmError(
-                f"{bag} holds {message.topic} in a type that cannot be played",
-                got=message.msgtype,
+                f"{bag.path} has no images on {topic} that can be played",
+                got=f"{bag.counts[topic]} x {bag.topics[topic]}",
                 expected=IMAGE_TYPE,
             )
-    for topic in (rgb_topic, thermal_topic):
-        if not count[topic]:
-            raise SartmError(
-                f"{bag} has no images on {topic}",
-                got=", ".join(f"{name} ({number})" for name, number in sorted(count.items())),
-                remedy="name the bag's own topics with --rgb-topic and --thermal-topic",
-            )
-    return Survey(tuple(rgb_log_ns), stems)
+    rgb_log_ns: list[int] = []
+    stems: dict[int, str] = {}
+    for message in bag.messages({topics.rgb, topics.frame} - {None}):
+        if message.topic == topics.rgb:
+            rgb_log_ns.append(message.log_ns)
+        else:
+            stems[message.stamp_ns] = _stem(message)
+    return Survey(topics, tuple(rgb_log_ns), stems)
+
+
+def _stem(message: BagMessage) -> str:
+    """The name in a /frame message, fit for a file name."""
+    try:
+        stem = str(json.loads(message.decode().data)["stem"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise SartmError(
+            f"a message on {message.topic} names no frame",
+            got=f"{type(error).__name__}: {error}",
+            expected='JSON with "stem"',
+        ) from error
+    if Path(stem).name != stem:
+        raise SartmError(f"a message on {message.topic} names a frame like a path", got=repr(stem))
+    return stem
 
 
 @dataclass(frozen=True, slots=True)

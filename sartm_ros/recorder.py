@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import struct
 import threading
 import time
 from collections.abc import Callable
@@ -16,18 +15,9 @@ from rclpy.serialization import deserialize_message
 from rclpy.subscription import Subscription
 from sensor_msgs.msg import Image
 
+from sartm_core.data.bags import header_stamp
 
 RELIABLE = QoSProfile(depth=50)
-
-_STAMP = struct.Struct("<iI")
-_STAMP_BIG = struct.Struct(">iI")
-
-
-def stamp_of(raw: bytes) -> int:
-    """The header stamp (ns) of a message whose first field is a std_msgs/Header, from its CDR."""
-    little_endian = raw[1] & 1
-    seconds, nanoseconds = (_STAMP if little_endian else _STAMP_BIG).unpack_from(raw, 4)
-    return int(seconds) * 1_000_000_000 + int(nanoseconds)
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,11 +130,11 @@ class Recorder:
         return self.node.create_subscription(kind, topic, receive, RELIABLE, raw=True)
 
     def _on_mask(self, raw: bytes, arrived: int) -> None:
-        self.masks.append(Arrival(stamp_of(raw), arrived))
+        self.masks.append(Arrival(header_stamp(raw), arrived))
 
     def _on_info(self, raw: bytes, arrived: int) -> None:
         for status in deserialize_message(raw, DiagnosticArray).status:
-            self.infos.append(Info(stamp_of(raw), _key_values(status)))
+            self.infos.append(Info(header_stamp(raw), _key_values(status)))
 
     def _on_diagnostics(self, raw: bytes, arrived: int) -> None:
         for status in deserialize_message(raw, DiagnosticArray).status:

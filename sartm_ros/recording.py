@@ -10,9 +10,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from rosbags.rosbag2 import Reader, StoragePlugin, Writer
-from rosbags.typesys import Stores, get_typestore
+import numpy as np
+from rosbags.rosbag2 import StoragePlugin, Writer
 
+from sartm_core.data.bags import BagReader, pixels_of, typestore
 from sartm_core.data.images import write_png
 
 
@@ -25,7 +26,6 @@ class Recording:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._types = get_typestore(Stores.ROS2_JAZZY)
         self._lock = threading.Lock()
         self._connections: dict[str, Any] = {}
 
@@ -55,7 +55,7 @@ class Recording:
         with self._lock:
             if topic not in self._connections:
                 self._connections[topic] = self._writer.add_connection(
-                    topic, kind, typestore=self._types
+                    topic, kind, typestore=typestore()
                 )
             self._writer.write(self._connections[topic], time.time_ns(), raw)
 
@@ -76,16 +76,9 @@ def write_masks(
     """
     shutil.rmtree(out / "masks", ignore_errors=True)
     (out / "masks").mkdir(parents=True)
-    types = get_typestore(Stores.ROS2_JAZZY)
     rows = []
-    with Reader(recording) as bag:
-        connections = [c for c in bag.connections if c.topic == topic]
-        recorded = bag.messages(connections) if connections else ()
-        for (_, _, raw), (stem, number) in zip(recorded, names, strict=True):
-            message: Any = types.deserialize_cdr(raw, "sensor_msgs/msg/Image")
-            pixels = message.data.reshape(message.height, message.step)[:, : message.width]
-            file = f"masks/{stem}.png" if number == 1 else f"masks/pass_{number}/{stem}.png"
-            write_png(out / file, pixels)
-            stamp = message.header.stamp.sec * 1_000_000_000 + message.header.stamp.nanosec
-            rows.append({"stem": stem, "stamp_ns": stamp, "pass": number, "file": file})
+    for message, (stem, number) in zip(BagReader(recording).messages([topic]), names, strict=True):
+        file = f"masks/{stem}.png" if number == 1 else f"masks/pass_{number}/{stem}.png"
+        write_png(out / file, np.asarray(pixels_of(message), np.uint8))
+        rows.append({"stem": stem, "stamp_ns": message.stamp_ns, "pass": number, "file": file})
     return rows

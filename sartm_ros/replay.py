@@ -18,10 +18,11 @@ from typing import Any
 import yaml
 
 from sartm_core.cli.output import console, progress
-from sartm_core.data.bags import RGB_TOPIC, THERMAL_TOPIC, BagMessage, BagReader, replay_order
+from sartm_core.data.bags import BagMessage, BagReader, BagTopics, replay_order
 from sartm_core.errors import SartmError
 from sartm_core.files import write_json_atomic
 from sartm_core.machine import describe_machine
+from sartm_core.synchronizer import SyncParameters
 from sartm_core.timing import describe
 from sartm_ros.journal import Journal, rate_hz
 from sartm_ros.node_process import NodeProcess, isolated_environment
@@ -53,9 +54,8 @@ class Replay:
         loops: passes over the bag.
         min_masks: go on looping until so many masks were recorded.
         keep_stamps: later passes repeat the stamps of the first instead of continuing them.
-        rgb_topic, thermal_topic: in the bag.
+        rgb_topic, thermal_topic: in the bag; None = told by their names.
         parameters: of the node, by name; they win over ``params_file`` and over what the pace sets.
-        profile: whether the DDS profile that ships with sartm is used.
     """
 
     bag: Path
@@ -68,33 +68,33 @@ class Replay:
     min_masks: int = 0
     keep_stamps: bool = False
     namespace: str = "/sartm_eval"
-    rgb_topic: str = RGB_TOPIC
-    thermal_topic: str = THERMAL_TOPIC
+    rgb_topic: str | None = None
+    thermal_topic: str | None = None
     params_file: str | None = None
     parameters: dict[str, Any] = field(default_factory=dict)
-    profile: bool = True
 
     @property
     def target(self) -> str:
         return f"{self.namespace}/segment"
 
-    @property
-    def inputs(self) -> dict[str, str]:
+    def inputs(self, topics: BagTopics) -> dict[str, str]:
+        """Camera topic in the bag -> the node's input."""
         return {
-            self.rgb_topic: f"{self.namespace}/rgb/image",
-            self.thermal_topic: f"{self.namespace}/thermal/image",
+            topics.rgb: f"{self.namespace}/rgb/image",
+            topics.thermal: f"{self.namespace}/thermal/image",
         }
 
-    def node_parameters(self) -> dict[str, Any]:
+    def node_parameters(self, topics: BagTopics) -> dict[str, Any]:
         """The node's parameters, with those that make a lockstep replay repeatable."""
         parameters: dict[str, Any] = {"model.path": self.model}
         if self.pace == "lockstep":
             parameters |= {
                 f"qos_overrides.{topic}.subscription.reliability": "reliable"
-                for topic in self.inputs.values()
+                for topic in self.inputs(topics).values()
             }
-            # Pairing must not depend on how fast this machine is: the partner was sent before.
-            parameters["sync.max_wait_s"] = 1.0
+            # How fast this machine is must not decide about pairs: every partner is sent before
+            # its RGB image, and thermal images without one are no sign of a silent camera.
+            parameters |= {"sync.max_wait_s": 0.5, "sync.missing_rgb": "drop"}
         return parameters | self.parameters
 
 
@@ -107,11 +107,13 @@ def run(replay: Replay) -> dict[str, Any]:
         SartmError: the node ends early or does not answer, the bag lacks what is needed, or the
             accounting does not close.
     """
-    content = survey(replay.bag, replay.rgb_topic, replay.thermal_topic)
+    content = survey(
+        BagReader(replay.bag), rgb_topic=replay.rgb_topic, thermal_topic=replay.thermal_topic
+    )
     command = node_command(
         "sartm_ros.segment_node",
         replay.namespace,
-        replay.node_parameters(),
+        replay.node_parameters(content.topics),
         params_file=replay.params_file,
     )
     with (
@@ -120,11 +122,11 @@ def run(replay: Replay) -> dict[str, Any]:
         ros_node("replay", replay.namespace) as node,
     ):
         recorder = Recorder(node, replay.target, recording.write)
-        player = Player(node, replay.inputs)
+        player = Player(node, replay.inputs(content.topics))
         with spinning(node):
             wait_until_ready(player, recorder, process)
             journal = _play(replay, content, player, recorder, process)
-            balance = settle(replay.rgb_topic, player, recorder, process)
+            balance = settle(content.topics.rgb, player, recorder, process)
         memory = process.resident_mib()
     sources = [journal.source(mask).message for mask in recorder.masks]
     names = [(content.stem(source.source_ns), source.loop + 1) for source in sources]
@@ -164,9 +166,9 @@ def _play(
             sent = player.publish(message) if lockstep else player.publish_at(message, start)
             due = sent if lockstep else start + message.due_ns
             journal.add(message, sent_ns=sent, due_ns=due)
-            if lockstep and message.topic == replay.rgb_topic:
+            if lockstep and message.topic == content.topics.rgb:
                 _wait_for_answer(message, answered, recorder, process)
-            done = len(recorder.masks) if replay.min_masks else player.sent[replay.rgb_topic]
+            done = len(recorder.masks) if replay.min_masks else player.sent[content.topics.rgb]
             bar.advance(done - shown)
             shown = done
             _check_progress(start, recorder, process)
@@ -177,8 +179,16 @@ def _messages(replay: Replay, content: Survey) -> Iterator[Outgoing]:
     """The image messages of all passes, in the order of the pace."""
 
     def read() -> Iterable[BagMessage]:
-        messages = (m for m in BagReader(replay.bag).messages() if m.topic in replay.inputs)
-        return replay_order(messages) if replay.pace == "lockstep" else messages
+        cameras = (content.topics.rgb, content.topics.thermal)
+        messages = BagReader(replay.bag).messages(cameras)
+        if replay.pace == "realtime":
+            return messages
+        return replay_order(
+            messages,
+            rgb_topic=content.topics.rgb,
+            slop_s=replay.parameters.get("sync.slop_s", SyncParameters().slop_s),
+            thermal_offset_s=replay.parameters.get("sync.thermal_offset_s", 0.0),
+        )
 
     return timeline(
         read,
@@ -269,8 +279,8 @@ def _parser() -> argparse.ArgumentParser:
         help="later passes repeat the stamps: they jump back, as `ros2 bag play --loop` does",
     )
     add("--namespace", default="/sartm_eval")
-    add("--rgb-topic", default=RGB_TOPIC, help="in the bag (default %(default)s)")
-    add("--thermal-topic", default=THERMAL_TOPIC, help="in the bag (default %(default)s)")
+    add("--rgb-topic", help="in the bag; default: told by its name")
+    add("--thermal-topic", help="in the bag; default: told by its name")
     add("--threads", type=_count, default=0, help="CPU threads of the model; 0 = cores - 1")
     add("--params-file", help="ROS parameter file for the node")
     add("-p", "--param", action="append", default=[], metavar="NAME:=VALUE", help="for the node")

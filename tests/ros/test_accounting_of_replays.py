@@ -4,11 +4,12 @@ import pytest
 
 rclpy = pytest.importorskip("rclpy")
 
+from sartm_core.data.bags import BagTopics  # noqa: E402
 from sartm_core.errors import SartmError  # noqa: E402
 from sartm_ros.balance import Balance  # noqa: E402
 from sartm_ros.journal import Journal, rate_hz  # noqa: E402
 from sartm_ros.player import Outgoing, Survey  # noqa: E402
-from sartm_ros.recorder import Arrival, Info, stamp_of  # noqa: E402
+from sartm_ros.recorder import Arrival, Info  # noqa: E402
 
 pytestmark = pytest.mark.ros
 
@@ -93,14 +94,11 @@ def test_the_rate_is_that_between_the_first_and_the_last_mask():
 
 
 def test_a_wanted_rate_becomes_a_factor():
-    recorded = Survey(tuple(range(0, 1_000_000_001, 100_000_000)), {100: "a"})
+    recorded = Survey(
+        BagTopics(rgb="/rgb", thermal="/thermal"),
+        tuple(range(0, 1_000_000_001, 100_000_000)),
+        {100: "a"},
+    )
     assert recorded.rate_factor(30) == pytest.approx(3)
     assert recorded.rate_factor(None) == 1
     assert (recorded.stem(100), recorded.stem(200)) == ("a", "200")
-
-
-@pytest.mark.parametrize("little_endian", [True, False])
-def test_stamps_are_read_from_raw_messages(little_endian):
-    order = "little" if little_endian else "big"
-    raw = bytes([0, little_endian, 0, 0]) + (3).to_bytes(4, order) + (7).to_bytes(4, order)
-    assert stamp_of(raw) == 3_000_000_007

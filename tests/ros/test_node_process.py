@@ -33,6 +33,7 @@ def test_leaving_the_block_ends_the_process(tmp_path):
     with NodeProcess(SLEEP, os.environ, tmp_path / "log") as process:
         process.check()
         pid = process.pid
+        assert not ended(pid, within_s=0.2)
         assert process.resident_mib() > 1
     assert ended(pid)
 
