@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sartm_core.data.synthetic.canvas import Canvas, Color
+from sartm_core.data.synthetic.canvas import Canvas, Color, shaded
 from sartm_core.data.synthetic.solids import Placement
 
 
@@ -58,6 +58,7 @@ class Prop:
 
 def pick(rng: np.random.Generator, colors: tuple[Color, ...]) -> Color:
     """One of the colours, varied a little."""
-    base = np.array(colors[rng.integers(len(colors))]) * rng.uniform(0.85, 1.1)
-    r, g, b = np.clip(base + rng.uniform(-10, 10, 3), 0, 255).astype(int).tolist()
+    chance, gain, *shifts = rng.random(5).tolist()
+    base = shaded(colors[int(chance * len(colors))], 0.85 + 0.25 * gain)
+    r, g, b = (min(255, max(0, int(c + 20 * s - 10))) for c, s in zip(base, shifts, strict=True))
     return r, g, b

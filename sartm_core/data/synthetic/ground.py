@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import cv2
@@ -66,10 +67,16 @@ def ground_profile(bands: list[tuple[float, float, Color, float]]) -> Image:
     return profile
 
 
+def ground_top(camera: Camera) -> int:
+    """The first row of ground: 200 m ahead."""
+    row = math.ceil(camera.horizon + camera.focal * camera.mount / 200.0)
+    return min(camera.height - 1, max(0, row))
+
+
 def draw_ground(canvas: Canvas, profile: Image, texture: Image, roughness: float) -> None:
     """Lay the strips of ``profile`` (RGB, heat) and their texture on the rows below the horizon."""
     camera = canvas.camera
-    top = max(0, int(np.ceil(camera.horizon + camera.focal * camera.mount / 200.0)))
+    top = ground_top(camera)
     z, d = _road_coordinates(camera, top)
     strips = d * np.float32(1 / STRIP_M) + np.float32(STRIPS / 2)
     np.clip(strips, 0, STRIPS - 1, out=strips)
@@ -137,7 +144,7 @@ class Sky:
 def draw_sky(canvas: Canvas, sky: Sky, climate: Climate) -> None:
     """A sky with a gradient and clouds, cold above and warmer towards the horizon."""
     camera = canvas.camera
-    height = min(camera.height, max(1, int(camera.horizon) + 2))
+    height = max(1, ground_top(camera))
     rise = np.linspace(0.0, 1.0, height, dtype=np.float32)[:, None]
     cover = np.clip((sky.clouds[:height].astype(np.float32) - 118.0) * (1 / 70.0), 0.0, 1.0)
     cover *= 1.0 - 0.5 * rise

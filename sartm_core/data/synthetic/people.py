@@ -89,13 +89,13 @@ class Figure:
         breadth = self.girth * (0.13 + 0.09 * abs(facing))
         hip = complex(-0.16 * turn, 0.95) if pose.sitting else 0.88j
         neck = hip + complex(turn * (0.28 if pose.sitting else 0.05), 0.56)
-        swing = math.sin(pose.swing) * 0.5 * pose.stride
+        swing = math.sin(pose.swing) * 0.42 * pose.stride
         parts = [
-            *self._arm(neck - breadth - 0.04, 0.9 if pose.sitting else swing, turn, -0.03),
+            *self._arm(neck - breadth - 0.015, 0.9 if pose.sitting else swing, turn, -0.03),
             *self._leg(hip - breadth * 0.5, pose, turn, -1.0),
             *self._leg(hip + breadth * 0.5, pose, turn, 1.0),
-            *self._trunk(hip, neck, breadth, turn, pose.sitting),
-            *self._arm(neck + breadth + 0.04, 0.9 if pose.sitting else -swing, turn, 0.03),
+            *self._trunk(hip, neck, breadth, turn, facing < -0.3, pose.sitting),
+            *self._arm(neck + breadth + 0.015, 0.9 if pose.sitting else -swing, turn, 0.03),
             *self._head(neck, turn, facing),
         ]
         scaled = [(outline * self.scale, surface) for outline, surface in parts]
@@ -108,7 +108,7 @@ class Figure:
             knee = _joint(root, lift, 0.42, turn if abs(turn) > 0.3 else side * 0.15)
             foot = _joint(knee, lift - 1.15, 0.42, turn)
         else:
-            angle = phase * 0.5 * pose.stride
+            angle = phase * 0.4 * pose.stride
             knee = _joint(root, angle + 0.12 * pose.stride, 0.43, turn)
             foot = _joint(knee, angle - 0.35 * max(0.0, -phase) * pose.stride, 0.42, turn)
         toe = foot + complex(0.12 * turn + side * 0.03, -0.02)
@@ -119,7 +119,7 @@ class Figure:
         ]
 
     def _arm(self, shoulder: complex, angle: float, turn: float, outward: float) -> list[Part]:
-        shoulder -= 0.05j
+        shoulder -= 0.1j
         elbow = _joint(shoulder, angle + self.arm_bias, 0.29, turn) + outward
         wrist = _joint(elbow, angle + self.arm_bias + 0.35, 0.25, turn)
         return [
@@ -129,7 +129,13 @@ class Figure:
         ]
 
     def _trunk(
-        self, hip: complex, neck: complex, breadth: float, turn: float, sitting: bool
+        self,
+        hip: complex,
+        neck: complex,
+        breadth: float,
+        turn: float,
+        from_ahead: bool,
+        sitting: bool,
     ) -> list[Part]:
         hem = hip - (0.32j if self.coat and not sitting else 0.06j)
         waist, shoulders, collar = hip + 0.2j, neck - 0.06j, neck + 0.02j
@@ -138,17 +144,17 @@ class Figure:
             hem - breadth * 0.95,
             hem + breadth * 0.95,
             waist + breadth * 0.9,
-            shoulders + breadth * 1.15,
+            shoulders + breadth * 1.08,
             collar + breadth * 0.5,
             collar - breadth * 0.5,
-            shoulders - breadth * 1.15,
+            shoulders - breadth * 1.08,
             waist - breadth * 0.9,
         )
         parts = [
             (trunk, self.top),
             (_ellipse(middle + 0.1j, breadth * 0.7, 0.18, 10), self.chest),
         ]
-        if self.bag is not None:
+        if self.bag is not None and not from_ahead:
             back = middle + complex(-0.2 * turn, 0.08)
             parts.append((_ellipse(back, 0.06 + 0.08 * abs(turn), 0.2, 8), self.bag))
         return parts
@@ -162,11 +168,11 @@ class Figure:
             (crown, self.hair),
         ]
         if facing > 0.75:
-            parts.append((_ellipse(head + 0.02j, 0.09, 0.11, 10), self.hair))
+            parts.append((_ellipse(head + 0.015j, 0.1, 0.13, 10), self.hair))
         if self.hat:
-            brim = _outline(head - 0.14 + 0.05j, head + 0.14 + 0.05j, head + 0.1 + 0.16j,
-                            head - 0.1 + 0.16j)  # fmt: skip
-            parts.append((brim, self.sleeve))
+            brim, top = head + 0.05j, head + 0.15j
+            cap = _outline(brim - 0.13, brim + 0.13, top + 0.09, top - 0.09)
+            parts.append((cap, self.sleeve))
         return parts
 
 

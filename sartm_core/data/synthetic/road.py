@@ -256,6 +256,6 @@ def _lamps(
     lamp = furniture.make_lamp(rng, climate, lit=lit)
     places = (start, start + _LAMP_SPACING_M)
     color: Color = (255, 225, 180) if rng.random() < 0.6 else (215, 255, 225)
-    strength = float(rng.uniform(0.1, 0.45))
+    strength = float(rng.uniform(0.15, 0.6))
     lights = tuple(Streetlight(side * half, s, color, strength) for s in places) if lit else ()
     return [Item(lamp, side * (half + 0.9), s) for s in places], lights

@@ -37,7 +37,9 @@ def _lamp_pools(world: World, canvas: Canvas) -> _Float:
         pixels = np.rint(camera.project(ring) / _COARSE).astype(np.int32)
         pool = np.zeros(shape[:2], np.float32)
         cv2.fillPoly(pool, [pixels], light.strength)
-        pool = cv2.GaussianBlur(pool, (0, 0), max(1.0, 1.2 * camera.scale(max(z, 2.0)) / _COARSE))
+        # The ground is seen at a grazing angle: light spreads sideways more than up.
+        spread = max(1.0, 1.2 * camera.scale(max(z, 2.0)) / _COARSE)
+        pool = cv2.GaussianBlur(pool, (0, 0), sigmaX=spread, sigmaY=max(1.0, spread * 0.3))
         pools += pool[..., None] * (np.array(light.color, np.float32) / 255)
     return pools
 
