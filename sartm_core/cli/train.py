@@ -20,6 +20,8 @@ def train(
 ) -> None:
     """Train a model; running the same command again goes on from the last checkpoint.
 
+    Ctrl-C keeps a checkpoint and ends with exit code 130.
+
     Example: sartm train --config config/train/sartm_s.yaml train.steps=2000 out=out/train/long
     """
     from sartm_core.training.config import load_config
@@ -43,3 +45,5 @@ def train(
             else "next: the same command goes on from here",
         ],
     )
+    if result.interrupted:
+        raise typer.Exit(130)

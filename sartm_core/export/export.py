@@ -18,7 +18,6 @@ from sartm_core.bundle import (
     write_bundle,
 )
 from sartm_core.classes import class_table
-from sartm_core.cli.output import console, progress
 from sartm_core.errors import SartmError
 from sartm_core.export import model_card
 from sartm_core.export.graph import MaskGraph
@@ -31,6 +30,7 @@ from sartm_core.export.sample import (
     synthetic_feeds,
     write_sample,
 )
+from sartm_core.progress import console, progress
 from sartm_core.training.checkpoint import Checkpoint, load_student
 
 PRECISIONS = ("fp32",)

@@ -18,6 +18,15 @@ from sartm_core.training.config import Config, config_from_dict, config_to_dict
 FORMAT = 1
 LAST = "last.ckpt"
 BEST = "best.ckpt"
+# What may change between the parts of one run: none of it changes the result.
+FREE_KEYS = {
+    "out",
+    "resume",
+    "train.max_minutes",
+    "train.checkpoint_every",
+    "train.evaluate_every",
+    "train.threads",
+}
 
 
 @dataclass(frozen=True)
@@ -99,3 +108,53 @@ def load_student(path: Path) -> tuple[Student, Checkpoint]:
     model = build_model(checkpoint.config, pretrained=False)
     model.load_state_dict(checkpoint.ema)
     return model.eval(), checkpoint
+
+
+def checkpoint_to_resume(config: Config) -> Checkpoint | None:
+    """What ``config.resume`` names, None for a new run.
+
+    Raises:
+        SartmError: the run folder is taken, or the checkpoint is of another configuration.
+    """
+    last = config.folder / LAST
+    if config.resume == "never":
+        if last.exists():
+            raise SartmError(
+                f"{config.folder} already holds a run", remedy="choose another out=FOLDER"
+            )
+        return None
+    if config.resume == "auto" and not last.exists():
+        return None
+    path = last if config.resume == "auto" else Path(config.resume)
+    checkpoint = load_checkpoint(path)
+    now, then = _flat(config_to_dict(config)), _flat(config_to_dict(checkpoint.config))
+    keys = sorted({key for key, _ in now.items() ^ then.items()} - FREE_KEYS)
+    if keys:
+        raise SartmError(
+            f"{path} belongs to another configuration",
+            got="other values of " + ", ".join(keys),
+            remedy="choose another out=FOLDER for the new configuration",
+        )
+    return checkpoint
+
+
+def _flat(values: Any, prefix: str = "") -> dict[str, str]:
+    """Nested plain values as one level of dotted keys."""
+    if not isinstance(values, dict):
+        return {prefix: repr(values)}
+    flat: dict[str, str] = {}
+    for key, value in values.items():
+        flat |= _flat(value, f"{prefix}.{key}" if prefix else key)
+    return flat
+
+
+def get_rng() -> list[torch.Tensor]:
+    """States of torch's generators: the CPU's, then one per CUDA device."""
+    return [torch.get_rng_state(), *torch.cuda.get_rng_state_all()]
+
+
+def set_rng(states: list[torch.Tensor]) -> None:
+    """Set what :func:`get_rng` gave, as far as there are devices."""
+    torch.set_rng_state(states[0])
+    for device, state in enumerate(states[1 : 1 + torch.cuda.device_count()]):
+        torch.cuda.set_rng_state(state, device)

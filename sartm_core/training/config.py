@@ -50,7 +50,7 @@ class DataConfig:
         classes: class table; every source must have the same class names.
         sources: the mixture.
         dev: ranges of frame names, such as ``00121D-00130D`` (both ends included), that leave
-            training in every source with a split and are evaluated instead.
+            training in every source but generated scenes and are evaluated instead.
         modalities: ``rgb+thermal``, or one camera whose partner is never shown.
         centered: part of the crops that are centred on a foreground class.
         rarity: how strongly rare classes are favoured there: a class is drawn in proportion to
@@ -211,10 +211,12 @@ def validate(config: Config) -> None:
         _one_of(f"{key}.period", source.period, ("any", "day", "night"))
         if source.dataset == "synthetic":
             _require(source.frames > 0, f"{key}.frames", source.frames, "the number of scenes")
+            _require(source.seed >= 0, f"{key}.seed", source.seed, "0 or more")
     for entry in config.data.dev:
         _require(entry.count("-") == 1, "data.dev", repr(entry), "FIRST-LAST, e.g. 00121D-00130D")
     _require(0 <= config.data.centered <= 1, "data.centered", config.data.centered, "0 to 1")
-    for key in ("steps", "batch"):
+    _require(config.train.seed >= 0, "train.seed", config.train.seed, "0 or more")
+    for key in ("steps", "batch", "lr_encoder", "lr_decoder"):
         value = getattr(config.train, key)
         _require(value > 0, f"train.{key}", value, "above 0")
     _require(0 <= config.train.ema < 1, "train.ema", config.train.ema, "0 up to below 1")

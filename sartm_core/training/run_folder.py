@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
-import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from omegaconf import OmegaConf
 
 from sartm_core.files import write_bytes_atomic, write_json_atomic
-from sartm_core.machine import describe_machine
+from sartm_core.machine import describe_machine, git_revision
 from sartm_core.training.config import Config, config_to_dict
+from sartm_core.training.data import Frame
 
 METRICS = "metrics.jsonl"
 
@@ -51,14 +52,28 @@ def read_metrics(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in lines[:-1] if line]
 
 
-def git_revision() -> str:
-    """Revision of the checkout that holds this code, with ``-dirty`` if files differ from it, or
-    ``unknown`` outside a checkout."""
-    command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty"]
-    try:
-        done = subprocess.run(
-            [*command, "--abbrev=40", "--exclude=*"], capture_output=True, text=True, check=True
-        )
-    except (OSError, subprocess.CalledProcessError):
-        return "unknown"
-    return done.stdout.strip()
+def provenance(
+    config: Config, mixture: Sequence[Sequence[Frame]], dev: Sequence[Frame]
+) -> dict[str, Any]:
+    """What the model card says of a run: code, data, seed, and ``metrics``, still empty."""
+    return {
+        "git_rev": git_revision(),
+        "dataset": [
+            {
+                "dataset": _public_name(source.dataset),
+                "split": source.split,
+                "frames": len(frames),
+                "weight": source.weight,
+            }
+            for source, frames in zip(config.data.sources, mixture, strict=True)
+        ],
+        "dev_frames": len(dev),
+        "seed": config.train.seed,
+        "metrics": {},
+    }
+
+
+def _public_name(dataset: str) -> str:
+    """A data set without the folders of this machine."""
+    kind, _, where = dataset.partition(":")
+    return f"{kind}:{Path(where).name}" if where else kind

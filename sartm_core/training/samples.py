@@ -2,43 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 
-from sartm_core.classes import IGNORE_ID, ClassTable
+from sartm_core.classes import IGNORE_ID
 from sartm_core.data.augment import AugmentConfig, TrainingSample, augment
-from sartm_core.data.datasets import open_dataset
-from sartm_core.errors import SartmError
-from sartm_core.frames import Image
-from sartm_core.thermal import normalise
-from sartm_core.training.config import DataConfig, SourceConfig
+from sartm_core.training.config import DataConfig
+from sartm_core.training.data import Frame
 
 MIN_CLASS_PIXELS = 50
-SEED_STRIDE = 1_000_003  # scenes of different source seeds never coincide
-
-
-@dataclass(frozen=True)
-class Frame:
-    """A labelled pair in memory.
-
-    Attributes:
-        stem: name of the frame.
-        rgb: uint8 [H,W,3].
-        thermal: uint8 [H,W], normalised by ``sartm_core.thermal``.
-        thermal_valid: uint8 [H,W], 0 where the thermal camera does not look.
-        label: uint8 [H,W], 255 = left out.
-        night: whether it was taken at night.
-    """
-
-    stem: str
-    rgb: Image
-    thermal: Image
-    thermal_valid: Image
-    label: Image
-    night: bool
 
 
 class Source:
@@ -134,69 +109,3 @@ def collate(samples: Iterable[TrainingSample]) -> Batch:
         present=torch.from_numpy(np.stack([row.present for row in rows])),
         label=torch.from_numpy(np.stack([row.label for row in rows]).astype(np.int64)),
     )
-
-
-def is_dev(stem: str, ranges: Sequence[str]) -> bool:
-    """Whether a frame name lies in one of the ranges FIRST-LAST, both ends included."""
-    return any(first <= stem <= last for first, last in (entry.split("-", 1) for entry in ranges))
-
-
-def load_frames(source: SourceConfig, classes: ClassTable) -> Iterator[Frame]:
-    """Read or generate the frames of a source, in order.
-
-    Raises:
-        SartmError: a frame without a label, or other class names than those of ``classes``.
-    """
-    if source.dataset == "synthetic":
-        yield from _generate(source)
-        return
-    dataset = open_dataset(source.dataset, source.split)
-    if dataset.classes.names != classes.names:
-        raise SartmError(
-            f"'{source.dataset}' has other classes than the run (data.classes)",
-            got=", ".join(dataset.classes.names),
-            expected=", ".join(classes.names),
-        )
-    for stem in dataset.stems:
-        sample = dataset.read(stem)
-        if sample.label is None:
-            raise SartmError(
-                f"frame '{stem}' of '{source.dataset}' has no label",
-                remedy="name a split whose frames are labelled",
-            )
-        thermal = normalise(sample.thermal)
-        if thermal.shape != sample.label.shape:
-            raise SartmError(
-                f"frame '{stem}' of '{source.dataset}' has images of different size",
-                got=f"thermal {thermal.shape}, label {sample.label.shape}",
-                expected="thermal registered onto the RGB image's plane",
-            )
-        yield Frame(stem, sample.rgb, thermal, np.ones_like(thermal), sample.label, sample.night)
-
-
-def count_frames(source: SourceConfig) -> int:
-    """How many frames :func:`load_frames` gives."""
-    if source.dataset == "synthetic":
-        return source.frames
-    return len(open_dataset(source.dataset, source.split).stems)
-
-
-def _generate(source: SourceConfig) -> Iterator[Frame]:
-    from sartm_core.data.synthetic import generate_scene
-
-    night = {"any": None, "day": False, "night": True}[source.period]
-    for index in range(source.frames):
-        scene = generate_scene(
-            source.seed * SEED_STRIDE + index,
-            width=source.width,
-            height=source.height,
-            night=night,
-        )
-        yield Frame(
-            stem=f"{index:06d}{'N' if scene.night else 'D'}",
-            rgb=scene.rgb,
-            thermal=normalise(scene.thermal, valid=scene.thermal_valid),
-            thermal_valid=scene.thermal_valid,
-            label=scene.label,
-            night=scene.night,
-        )

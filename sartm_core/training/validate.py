@@ -16,7 +16,7 @@ from sartm_core.evaluation.tally import Tally
 from sartm_core.frames import Image
 from sartm_core.models import Student
 from sartm_core.training.config import Config
-from sartm_core.training.samples import Frame
+from sartm_core.training.data import Frame
 
 
 def evaluate_frames(model: Student, frames: Sequence[Frame], config: Config) -> dict[str, Any]:
