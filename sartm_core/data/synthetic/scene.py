@@ -56,7 +56,7 @@ class SceneSequence:
         ``thermal_fov`` in (0, 1] is the share of width and height that the thermal camera sees.
         Raises SartmError on arguments out of range.
         """
-        _check(seed, width, height, misregistration_px, thermal_fov)
+        check_arguments(seed, width, height, misregistration_px, thermal_fov)
         self._seed = seed
         self._world = make_world(seed, width, height, night, indoor)
         angle = np.random.default_rng(np.random.SeedSequence([seed, 1])).uniform(0, 2 * np.pi)
@@ -75,9 +75,8 @@ class SceneSequence:
         """The scene at a time in seconds; the same time always gives the same bytes."""
         if not math.isfinite(time_s):
             raise SartmError(
-                "the time of a scene must be finite", got=time_s, expected="seconds",
-                remedy="pass a number of seconds such as 0.1",
-            )  # fmt: skip
+                "bad time of a scene", got=time_s, expected="a finite number of seconds"
+            )
         canvas = paint_world(self._world, time_s)
         microseconds = round(time_s * 1e6) % (1 << 62)
         rng = np.random.default_rng(np.random.SeedSequence([self._seed, 2, microseconds]))
@@ -110,23 +109,21 @@ def generate_scene(
     ).render(0.0)
 
 
-def _check(seed: int, width: int, height: int, misregistration_px: float, fov: float) -> None:
-    if seed < 0:
-        raise SartmError("bad seed of a synthetic scene", got=seed, expected="an integer from 0",
-                         remedy="pass a seed of 0 or more")  # fmt: skip
-    for name, size in (("width", width), ("height", height)):
-        if not MIN_SIZE <= size <= MAX_SIZE:
-            raise SartmError(
-                f"bad {name} of a synthetic scene", got=size,
-                expected=f"{MIN_SIZE}..{MAX_SIZE} pixels", remedy="try --width 320 --height 240",
-            )  # fmt: skip
-    if not 0 <= misregistration_px <= min(width, height) / 4:
-        raise SartmError("bad misregistration", got=misregistration_px,
-                         expected=f"0..{min(width, height) / 4} pixels",
-                         remedy="pass a few pixels, such as 3")  # fmt: skip
-    if not 0 < fov <= 1:
-        raise SartmError("bad thermal field of view", got=fov, expected="a share in (0, 1]",
-                         remedy="pass 1 for the full field, or 0.8")  # fmt: skip
+def check_arguments(
+    seed: int, width: int, height: int, misregistration_px: float, thermal_fov: float
+) -> None:
+    """Raise SartmError on the first argument of a scene that is out of range."""
+    limit = min(width, height) / 4
+    for name, value, fine, expected in (
+        ("seed", seed, seed >= 0, "an integer from 0"),
+        ("width", width, MIN_SIZE <= width <= MAX_SIZE, f"{MIN_SIZE} to {MAX_SIZE} pixels"),
+        ("height", height, MIN_SIZE <= height <= MAX_SIZE, f"{MIN_SIZE} to {MAX_SIZE} pixels"),
+        ("misregistration", misregistration_px, 0 <= misregistration_px <= limit,
+         f"0 to {limit:g} pixels, a quarter of the shorter side"),
+        ("thermal field of view", thermal_fov, 0 < thermal_fov <= 1, "a share above 0, at most 1"),
+    ):  # fmt: skip
+        if not fine:
+            raise SartmError(f"bad {name} of a synthetic scene", got=value, expected=expected)
 
 
 def paint_world(world: World, time_s: float) -> Canvas:
