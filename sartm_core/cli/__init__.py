@@ -9,7 +9,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from importlib import import_module
-from importlib.util import find_spec
 from typing import Any
 
 import typer
@@ -38,11 +37,7 @@ UsageError: Any = typer.BadParameter.__mro__[1]
 
 class _LazyGroup(TyperGroup):
     def list_commands(self, ctx: Any) -> list[str]:
-        return [
-            name
-            for name, place in COMMANDS.items()
-            if find_spec(f"sartm_core.cli.{place.split(':')[0]}")
-        ]
+        return list(COMMANDS)
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         if cmd_name not in COMMANDS:
@@ -53,12 +48,13 @@ class _LazyGroup(TyperGroup):
             single = typer.Typer(add_completion=False)
             single.command(cmd_name)(target)
             target = single
+        target.rich_markup_mode = None  # [brackets] in a help text are meant
         command = get_command(target)
         command.name = cmd_name
         return command
 
 
-app = typer.Typer(cls=_LazyGroup, no_args_is_help=True, add_completion=False)
+app = typer.Typer(cls=_LazyGroup, no_args_is_help=True, add_completion=False, rich_markup_mode=None)
 
 
 @app.callback()

@@ -43,6 +43,18 @@ def test_help_has_an_example_and_json(
     assert "--json" in text
 
 
+@pytest.mark.parametrize("path", EVERY_COMMAND, ids=" ".join)
+def test_help_shows_every_word(path: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
+    """Words in [brackets] tell a default; they must not be taken for markup."""
+    command: Any = get_command(app)
+    for name in path:
+        command = command.get_command(None, name)
+    assert main([*path, "--help"]) == 0
+    shown = "".join(capsys.readouterr().out.split())
+    for parameter in command.params:
+        assert "".join((parameter.help or "").split()) in shown
+
+
 def test_help_loads_nothing_heavy() -> None:
     code = (
         "import sys; from sartm_core.cli import main; main(['--help']);"
