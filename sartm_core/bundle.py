@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +12,7 @@ from typing import Any, cast
 from sartm_core.classes import IGNORE_ID, ClassInfo, ClassTable
 from sartm_core.errors import SartmError
 from sartm_core.files import sha256_file, write_json_atomic
+from sartm_core.share import share_roots
 from sartm_core.thermal import ThermalSpec
 
 SCHEMA_VERSION = 1
@@ -124,8 +123,8 @@ def load_bundle(name_or_path: str | Path) -> Bundle:
 def shipped_bundles() -> dict[str, Path]:
     """Name -> folder of every bundle that ships with this installation."""
     found: dict[str, Path] = {}
-    for root in _model_roots():
-        for manifest in sorted(root.glob(f"*/{MANIFEST}")):
+    for root in share_roots():
+        for manifest in sorted(root.glob(f"models/*/{MANIFEST}")):
             found.setdefault(manifest.parent.name, manifest.parent)
     return found
 
@@ -199,14 +198,6 @@ def _find(name_or_path: str | Path) -> Path:
         got=repr(str(name_or_path)),
         expected="a bundle folder or a shipped name: " + (", ".join(shipped) or "none installed"),
     )
-
-
-def _model_roots() -> list[Path]:
-    checkout = Path(__file__).resolve().parent.parent
-    prefixes = [*os.environ.get("AMENT_PREFIX_PATH", "").split(os.pathsep), sys.prefix]
-    roots = [checkout / "models"] if (checkout / "setup.py").is_file() else []
-    roots += [Path(prefix) / "share" / "sartm_ros" / "models" for prefix in prefixes if prefix]
-    return [root for root in roots if root.is_dir()]
 
 
 def _read_manifest(path: Path) -> dict[str, Any]:
