@@ -53,9 +53,9 @@ def paint(color: Color, celsius: float, label: int = 0, glow: int = 0) -> Paint:
 
 
 def shaded(color: Color, factor: float) -> Color:
-    """The colour times a factor, within 0..255."""
-    r, g, b = (int(min(255.0, max(0.0, c * factor))) for c in color)
-    return r, g, b
+    """The colour times a factor of 0 or more, at most 255."""
+    r, g, b = color
+    return min(255, int(r * factor)), min(255, int(g * factor)), min(255, int(b * factor))
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +164,8 @@ class Canvas:
             return
         thickness = max(1, round(width_m * self.camera.scale(z)))
         fixed: list[Any] = [_fixed_point(self.camera.project(line)) for line in lines]
-        for plane, value in ((self.look, surface.look), (self.meta, self._meta_value(surface, z))):
+        meta = (surface.label, surface.glow, _inverse_depth(z))
+        for plane, value in ((self.look, surface.look), (self.meta, meta)):
             cv2.polylines(plane, fixed, False, value, thickness, cv2.LINE_8, _SUBPIXEL_BITS)
 
     def claim(self, polygons: list[Points], label: int) -> None:
@@ -172,19 +173,17 @@ class Canvas:
         clipped = [c for c in map(clip_near, polygons) if len(c)]
         if clipped:
             fixed: list[Any] = [_fixed_point(self.camera.project(c)) for c in clipped]
-            value = (label, 0, self._inverse_depth(float(clipped[0][0, 2])))
+            value = (label, 0, _inverse_depth(float(clipped[0][0, 2])))
             cv2.fillPoly(self.meta, fixed, value, shift=_SUBPIXEL_BITS)
 
     def _fill_fixed(self, fixed: list[Any], surface: Paint, z: float) -> None:
         cv2.fillPoly(self.look, fixed, surface.look, shift=_SUBPIXEL_BITS)
-        cv2.fillPoly(self.meta, fixed, self._meta_value(surface, z), shift=_SUBPIXEL_BITS)
+        meta = (surface.label, surface.glow, _inverse_depth(z))
+        cv2.fillPoly(self.meta, fixed, meta, shift=_SUBPIXEL_BITS)
 
-    def _meta_value(self, surface: Paint, z: float) -> tuple[int, int, int]:
-        return surface.label, surface.glow, self._inverse_depth(z)
 
-    @staticmethod
-    def _inverse_depth(z: float) -> int:
-        return int(min(255.0, INVERSE_DEPTH_SCALE / max(z, NEAR_M)))
+def _inverse_depth(z: float) -> int:
+    return min(255, int(INVERSE_DEPTH_SCALE / z)) if z > NEAR_M else 255
 
 
 def circle(radius: float, corners: int = 12) -> Points:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sartm_core.data.synthetic.canvas import Canvas, Color, shaded
+from sartm_core.data.synthetic.canvas import Canvas, Color
 from sartm_core.data.synthetic.solids import Placement
 
 
@@ -58,7 +58,13 @@ class Prop:
 
 def pick(rng: np.random.Generator, colors: tuple[Color, ...]) -> Color:
     """One of the colours, varied a little."""
-    chance, gain, *shifts = rng.random(5).tolist()
-    base = shaded(colors[int(chance * len(colors))], 0.85 + 0.25 * gain)
-    r, g, b = (min(255, max(0, int(c + 20 * s - 10))) for c, s in zip(base, shifts, strict=True))
-    return r, g, b
+    chance, *gains = rng.random(4).tolist()
+    r, g, b = colors[int(chance * len(colors))]
+    # Channels vary apart, so that two white cars are not the same white.
+    x, y, z = (0.84 + 0.26 * gain for gain in gains)
+    mean = (x + y + z) / 3
+    return (
+        min(255, int(r * (mean + x) / 2)),
+        min(255, int(g * (mean + y) / 2)),
+        min(255, int(b * (mean + z) / 2)),
+    )

@@ -90,10 +90,9 @@ def draw_ground(canvas: Canvas, profile: Image, texture: Image, roughness: float
     grain -= 128.0
     # Fine texture averages out with distance.
     fade = (roughness / 128.0) * np.minimum(1.0, 6.0 / z)
-    gain = cv2.merge([grain * fade + 1.0] * 3)
-    rows = canvas.look[top:]
-    rows[..., :3] = cv2.multiply(look[..., :3], gain, dtype=cv2.CV_8U)
-    rows[..., 3] = cv2.add(look[..., 3], grain * (1 / 32), dtype=cv2.CV_8U)
+    gain = grain * fade + 1.0
+    warmth = grain * np.float32(0.0003) + 1.0
+    canvas.look[top:] = cv2.multiply(look, cv2.merge([gain] * 3 + [warmth]), dtype=cv2.CV_8U)
     canvas.meta[top:, :, 2] = np.minimum(255.0, INVERSE_DEPTH_SCALE / z)
 
 
@@ -120,10 +119,11 @@ def shade_ground(canvas: Canvas, outlines: list[Points], strength: float, coolin
         hull = cv2.convexHull(np.rint(camera.project(ahead)).astype(np.int32))
         cv2.fillConvexPoly(shadow, hull, round(255 * strength))
     shadow = np.asarray(cv2.blur(shadow, (3, 3)), np.uint8)
-    light = 255 - shadow
-    canvas.look[..., :3] = cv2.multiply(canvas.look[..., :3], cv2.merge([light] * 3), scale=1 / 255)
+    nothing = np.zeros_like(shadow)
+    light = cv2.merge([255 - shadow] * 3 + [nothing + 255])
     cooled = cv2.convertScaleAbs(shadow, alpha=CODES_PER_CELSIUS * cooling / 255)
-    canvas.look[..., 3] = cv2.subtract(canvas.look[..., 3], cooled)
+    cv2.multiply(canvas.look, light, dst=canvas.look, scale=1 / 255)
+    cv2.subtract(canvas.look, cv2.merge([nothing] * 3 + [cooled]), dst=canvas.look)
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import cv2
 import numpy as np
 import numpy.typing as npt
@@ -10,6 +12,7 @@ from sartm_core.data.synthetic.canvas import (
     CELSIUS_MIN,
     CODES_PER_CELSIUS,
     INVERSE_DEPTH_SCALE,
+    NEAR_M,
     Canvas,
     Image,
 )
@@ -24,29 +27,84 @@ def _noise(rng: np.random.Generator, shape: tuple[int, ...], deviation: float) -
     return rng.standard_normal(shape, dtype=np.float32) * np.float32(deviation)
 
 
+def expose_rgb(world: World, canvas: Canvas, rng: np.random.Generator) -> Image:
+    """The RGB picture, uint8 [H, W, 3]."""
+    optics, camera = world.optics, canvas.camera
+    size = (camera.width, camera.height)
+    # The lens softens edges. Planes come first: NumPy broadcasts over them much faster.
+    soft = 0.55 * max(1.0, camera.width / 320.0)
+    look = _planes(cv2.GaussianBlur(canvas.look, (0, 0), soft))
+    picture = look * _light(world, canvas)
+    if canvas.meta[..., 1].any():
+        glow = cv2.GaussianBlur(np.ascontiguousarray(canvas.meta[..., 1]), (0, 0), soft)
+        emission = np.asarray(glow, np.float32) * np.float32(1 / 255)
+        emitted = look * emission
+        picture += emitted
+        for plane, lamps in zip(picture, emitted, strict=True):
+            plane += _bloom(lamps * emission) * np.float32(optics.bloom)
+    if optics.haze:
+        veil = _by_depth(canvas, 1.0 - np.exp(-optics.haze * _DEPTHS))
+        air = np.array(optics.haze_color, np.float32)[:, None, None] * np.float32(optics.ambient)
+        picture += (air - picture) * veil
+    # Luminance noise dominates; at night coarse chroma noise rides on it.
+    picture += _noise(rng, size[::-1], optics.rgb_noise) + np.float32(optics.black_level)
+    if world.climate.night:
+        coarse = (3, -(-camera.height // 2), -(-camera.width // 2))
+        for plane, chroma in zip(picture, _noise(rng, coarse, optics.rgb_noise * 0.8), strict=True):
+            plane += cv2.resize(chroma, size, interpolation=cv2.INTER_NEAREST)
+    np.clip(picture, 0, 255, out=picture)
+    return np.asarray(cv2.merge(list(picture.astype(np.uint8))), np.uint8)
+
+
+# Metres of each inverse-depth code; code 0 (sky) is far away.
+_DEPTHS = INVERSE_DEPTH_SCALE / np.maximum(np.arange(256), 5.0)
+
+
+def _planes(look: npt.NDArray[Any]) -> _Float:
+    """RGB planes, float32 [3, H, W], of an interleaved picture."""
+    return np.stack(cv2.split(look)[:3]).astype(np.float32)
+
+
+def _by_depth(canvas: Canvas, table: npt.NDArray[np.float64]) -> _Float:
+    """A quantity that depends on depth alone, float32 [H, W], from its 256 values."""
+    depth = np.ascontiguousarray(canvas.meta[..., 2])
+    return np.asarray(cv2.LUT(depth, table.astype(np.float32)), np.float32)
+
+
+def _light(world: World, canvas: Canvas) -> _Float:
+    """Light that falls on the scene, float32 [3, H, W], or [3, 1, 1] where it is even."""
+    optics = world.optics
+    light = np.array(optics.tint, np.float32)[:, None, None] * np.float32(optics.ambient)
+    if optics.headlight:
+        light = light + _by_depth(canvas, optics.headlight * (2.0 / _DEPTHS) ** 1.5)
+    if world.lights:
+        color = np.array(world.lights[0].color, np.float32)[:, None, None] * np.float32(1 / 255)
+        light = light + _lamp_pools(world, canvas) * color
+    return np.asarray(light, np.float32)
+
+
 def _lamp_pools(world: World, canvas: Canvas) -> _Float:
-    """Light of street lamps on what is around them, float32 [H / 4, W / 4, 3]."""
+    """Light of street lamps on what is around them, float32 [H, W]."""
     camera = canvas.camera
-    shape = (-(-camera.height // _COARSE), -(-camera.width // _COARSE), 3)
-    pools = np.zeros(shape, np.float32)
+    pools = np.zeros((-(-camera.height // _COARSE), -(-camera.width // _COARSE)), np.float32)
     angle = np.linspace(0, 2 * np.pi, 16, endpoint=False)
     for light in world.lights:
         z = (light.s - camera.travel) % RING_M
-        ring = np.stack((light.d + 2.5 * np.cos(angle), angle * 0,
-                         np.maximum(0.6, z + 2.5 * np.sin(angle))), 1)  # fmt: skip
-        pixels = np.rint(camera.project(ring) / _COARSE).astype(np.int32)
-        pool = np.zeros(shape[:2], np.float32)
-        cv2.fillPoly(pool, [pixels], light.strength)
+        ring = np.stack((light.d + 2.5 * np.cos(angle), np.zeros(16), z + 2.5 * np.sin(angle)), 1)
+        ring[:, 2] = np.maximum(ring[:, 2], 2 * NEAR_M)
+        pool = np.zeros_like(pools)
+        cv2.fillPoly(
+            pool, [np.rint(camera.project(ring) / _COARSE).astype(np.int32)], light.strength
+        )
         # The ground is seen at a grazing angle: light spreads sideways more than up.
         spread = max(1.0, 1.2 * camera.scale(max(z, 2.0)) / _COARSE)
-        pool = cv2.GaussianBlur(pool, (0, 0), sigmaX=spread, sigmaY=max(1.0, spread * 0.3))
-        pools += pool[..., None] * (np.array(light.color, np.float32) / 255)
-    return pools
+        pools += cv2.GaussianBlur(pool, (0, 0), sigmaX=spread, sigmaY=max(1.0, spread * 0.3))
+    return np.asarray(cv2.resize(pools, (camera.width, camera.height)), np.float32)
 
 
 def _bloom(emitted: _Float) -> _Float:
-    """Light that lamps scatter in the lens, float32 [H, W, 3] as the emission itself."""
-    height, width = emitted.shape[:2]
+    """Light that lamps scatter in the lens, float32 [H, W] as the emission itself."""
+    height, width = emitted.shape
     size = (-(-width // _COARSE), -(-height // _COARSE))
     coarse = cv2.resize(emitted, size, interpolation=cv2.INTER_AREA)
     unit = size[0] / 80.0
@@ -55,49 +113,6 @@ def _bloom(emitted: _Float) -> _Float:
     halo += cv2.GaussianBlur(coarse, (0, 0), 6.0 * unit) * 3.0
     streak = cv2.GaussianBlur(coarse, (0, 0), sigmaX=9.0 * unit, sigmaY=0.5) * 0.6
     return np.asarray(cv2.resize(halo + streak, (width, height)), np.float32)
-
-
-def expose_rgb(world: World, canvas: Canvas, rng: np.random.Generator) -> Image:
-    """The RGB picture, uint8 [H, W, 3]."""
-    optics, camera = world.optics, canvas.camera
-    height, width = camera.height, camera.width
-    look = np.asarray(canvas.look[..., :3], np.float32)
-    picture = look * _light(world, canvas)
-    emission = canvas.meta[..., 1].astype(np.float32) * np.float32(1 / 255.0)
-    if emission.any():
-        picture += look * emission[..., None]
-        picture += _bloom(look * (emission**2)[..., None]) * np.float32(optics.bloom)
-    if optics.haze:
-        air = np.array(optics.haze_color, np.float32) * np.float32(optics.ambient)
-        picture += (air - picture) * _by_depth(canvas, 1.0 - np.exp(-optics.haze * _DEPTHS))
-    soft = cv2.GaussianBlur(picture, (0, 0), 0.55 * max(1.0, width / 320.0))
-    # Luminance noise dominates; at night coarse chroma noise rides on it.
-    noise = _noise(rng, (height, width), optics.rgb_noise) + np.float32(optics.black_level)
-    picture = np.asarray(soft, np.float32) + noise[..., None]
-    if world.climate.night:
-        chroma = _noise(rng, (-(-height // 2), -(-width // 2), 3), optics.rgb_noise * 0.8)
-        picture += cv2.resize(chroma, (width, height), interpolation=cv2.INTER_NEAREST)
-    return np.asarray(np.clip(picture, 0, 255), np.uint8)
-
-
-# Metres of each inverse-depth code; code 0 (sky) is far away.
-_DEPTHS = INVERSE_DEPTH_SCALE / np.maximum(np.arange(256), 5.0)
-
-
-def _by_depth(canvas: Canvas, table: npt.NDArray[np.float64]) -> _Float:
-    """A quantity that depends on depth alone, float32 [H, W, 1], from its 256 values."""
-    return np.asarray(table, np.float32)[canvas.meta[..., 2]][..., None]
-
-
-def _light(world: World, canvas: Canvas) -> _Float:
-    """Light that falls on the scene, float32 [H, W, 3], or [1, 1, 3] where it is even."""
-    optics, camera = world.optics, canvas.camera
-    light = (np.array(optics.tint, np.float32) * np.float32(optics.ambient))[None, None]
-    if optics.headlight:
-        light = light + _by_depth(canvas, optics.headlight * (2.0 / _DEPTHS) ** 1.5)
-    if world.lights:
-        light = light + cv2.resize(_lamp_pools(world, canvas), (camera.width, camera.height))
-    return np.asarray(light, np.float32)
 
 
 def expose_thermal(optics: Optics, canvas: Canvas, rng: np.random.Generator) -> Image:
