@@ -19,11 +19,11 @@ from typing import Any
 
 import numpy as np
 
-from sartm_core.cli.output import console
 from sartm_core.data.bags import with_stamp
 from sartm_core.errors import SartmError
 from sartm_core.files import write_json_atomic
 from sartm_core.machine import describe_machine
+from sartm_core.progress import console
 from sartm_ros.node_bench import HEIGHT, WIDTH, noise_pair
 from sartm_ros.node_process import NodeProcess, isolated_environment
 from sartm_ros.player import Outgoing, Player

@@ -17,11 +17,11 @@ import time
 from pathlib import Path
 from typing import Any
 
-from sartm_core.cli.output import console
 from sartm_core.data.bags import with_stamp
 from sartm_core.errors import SartmError
 from sartm_core.files import write_json_atomic
 from sartm_core.machine import describe_machine
+from sartm_core.progress import console
 from sartm_ros.node_bench import noise_pair
 from sartm_ros.node_process import NodeProcess, isolated_environment
 from sartm_ros.player import Outgoing, Player

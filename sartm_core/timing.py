@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -17,8 +18,7 @@ def percentiles(milliseconds: Sequence[float]) -> dict[str, float]:
     return {f"p{p}": round(float(v), 3) for p, v in zip(PERCENTILES, values, strict=True)}
 
 
-def describe(summary: dict[str, float]) -> str:
+def describe(summary: Mapping[str, Any]) -> str:
     """A summary of :func:`percentiles` for a person to read."""
-    if not summary:
-        return "n/a"
-    return "  ".join(f"{name} {value:.1f}" for name, value in summary.items()) + " ms"
+    values = [f"p{p} {summary[f'p{p}']:.1f}" for p in PERCENTILES if f"p{p}" in summary]
+    return "  ".join(values) + " ms" if values else "n/a"

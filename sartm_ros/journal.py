@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from sartm_core.errors import SartmError
 from sartm_core.timing import percentiles
@@ -53,8 +54,8 @@ class Journal:
 
     def timing_ms(
         self, masks: Sequence[Arrival], infos: Sequence[Info]
-    ) -> dict[str, dict[str, float]]:
-        """p50, p95 and p99 over the masks of four durations.
+    ) -> dict[str, dict[str, Any]]:
+        """p50, p95 and p99 over the masks of four durations; of ``latency`` also the ``samples``.
 
         ``latency``: publishing an image to arrival of its mask. ``output_age``: the same from the
         moment when the image was due. ``model``: the network alone. ``node_internal``: entry of
@@ -62,8 +63,10 @@ class Journal:
         and for a busy model included.
         """
         pairs = [(mask, self.source(mask)) for mask in masks]
+        latency = [(m.arrived_ns - p.sent_ns) / 1e6 for m, p in pairs]
+        samples = [round(value, 3) for value in latency]
         return {
-            "latency": percentiles([(m.arrived_ns - p.sent_ns) / 1e6 for m, p in pairs]),
+            "latency": {**percentiles(latency), "samples": samples} if latency else {},
             "output_age": percentiles([(m.arrived_ns - p.due_ns) / 1e6 for m, p in pairs]),
             "model": percentiles([info.model_ms for info in infos]),
             "node_internal": percentiles([info.total_ms - info.model_ms for info in infos]),

@@ -21,9 +21,9 @@ from rclpy.node import Node
 from rclpy.serialization import serialize_message
 from std_msgs.msg import Header
 
-from sartm_core.cli.output import progress
 from sartm_core.data.bags import with_stamp
 from sartm_core.errors import SartmError
+from sartm_core.progress import progress
 from sartm_core.timing import percentiles
 from sartm_ros.imaging import to_message
 from sartm_ros.node_process import NodeProcess, isolated_environment

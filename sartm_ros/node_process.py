@@ -152,5 +152,22 @@ class NodeProcess:
         return process.wait()
 
 
+class AttachedNode:
+    """Stands for a node that somebody else has started, e.g. `ros2 launch`."""
+
+    def check(self) -> None:
+        """Nothing is known about its process; whether it answers is seen elsewhere."""
+
+    def last_words(self) -> str:
+        """Where to look."""
+        return "unknown here: see the terminal or the launch file that started the node"
+
+    def resident_mib(self) -> None:
+        """Nothing is known about its process."""
+
+
+AnyNode = NodeProcess | AttachedNode
+
+
 def _end_with_parent() -> None:
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from rclpy.node import Node
 from rclpy.publisher import Publisher
@@ -20,6 +18,7 @@ from sartm_core.data.bags import (
     BagReader,
     BagTopics,
     find_topics,
+    frame_stem,
     with_stamp,
 )
 from sartm_core.errors import SartmError
@@ -75,23 +74,8 @@ def survey(bag: BagReader, *, rgb_topic: str | None, thermal_topic: str | None) 
         if message.topic == topics.rgb:
             rgb_log_ns.append(message.log_ns)
         else:
-            stems[message.stamp_ns] = _stem(message)
+            stems[message.stamp_ns] = frame_stem(message)
     return Survey(topics, tuple(rgb_log_ns), stems)
-
-
-def _stem(message: BagMessage) -> str:
-    """The name in a /frame message, fit for a file name."""
-    try:
-        stem = str(json.loads(message.decode().data)["stem"])
-    except (ValueError, KeyError, TypeError) as error:
-        raise SartmError(
-            f"a message on {message.topic} names no frame",
-            got=f"{type(error).__name__}: {error}",
-            expected='JSON with "stem"',
-        ) from error
-    if Path(stem).name != stem:
-        raise SartmError(f"a message on {message.topic} names a frame like a path", got=repr(stem))
-    return stem
 
 
 @dataclass(frozen=True, slots=True)

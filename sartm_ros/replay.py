@@ -11,21 +11,22 @@ import os
 import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from sartm_core.cli.output import console, progress
 from sartm_core.data.bags import BagMessage, BagReader, BagTopics, replay_order
 from sartm_core.errors import SartmError
 from sartm_core.files import write_json_atomic
 from sartm_core.machine import describe_machine
+from sartm_core.progress import console, progress
 from sartm_core.synchronizer import SyncParameters
 from sartm_core.timing import describe
 from sartm_ros.journal import Journal, rate_hz
-from sartm_ros.node_process import NodeProcess, isolated_environment
+from sartm_ros.node_process import AnyNode, AttachedNode, NodeProcess, isolated_environment
 from sartm_ros.player import Outgoing, Player, Survey, survey, timeline
 from sartm_ros.recorder import Recorder
 from sartm_ros.recording import Recording, write_masks
@@ -56,6 +57,7 @@ class Replay:
         keep_stamps: later passes repeat the stamps of the first instead of continuing them.
         rgb_topic, thermal_topic: in the bag; None = told by their names.
         parameters: of the node, by name; they win over ``params_file`` and over what the pace sets.
+        attach: play to a node ``segment`` that runs in the namespace already, as it is.
     """
 
     bag: Path
@@ -72,6 +74,7 @@ class Replay:
     thermal_topic: str | None = None
     params_file: str | None = None
     parameters: dict[str, Any] = field(default_factory=dict)
+    attach: bool = False
 
     @property
     def target(self) -> str:
@@ -110,14 +113,8 @@ def run(replay: Replay) -> dict[str, Any]:
     content = survey(
         BagReader(replay.bag), rgb_topic=replay.rgb_topic, thermal_topic=replay.thermal_topic
     )
-    command = node_command(
-        "sartm_ros.segment_node",
-        replay.namespace,
-        replay.node_parameters(content.topics),
-        params_file=replay.params_file,
-    )
     with (
-        NodeProcess(command, os.environ, replay.out / "node.log") as process,
+        _node(replay, content.topics) as process,
         Recording(replay.out / "recorded") as recording,
         ros_node("replay", replay.namespace) as node,
     ):
@@ -149,8 +146,20 @@ def run(replay: Replay) -> dict[str, Any]:
     return result
 
 
+def _node(replay: Replay, topics: BagTopics) -> AbstractContextManager[AnyNode]:
+    if replay.attach:
+        return nullcontext(AttachedNode())
+    command = node_command(
+        "sartm_ros.segment_node",
+        replay.namespace,
+        replay.node_parameters(topics),
+        params_file=replay.params_file,
+    )
+    return NodeProcess(command, os.environ, replay.out / "node.log")
+
+
 def _play(
-    replay: Replay, content: Survey, player: Player, recorder: Recorder, process: NodeProcess
+    replay: Replay, content: Survey, player: Player, recorder: Recorder, process: AnyNode
 ) -> Journal:
     journal = Journal()
     lockstep = replay.pace == "lockstep"
@@ -199,7 +208,7 @@ def _messages(replay: Replay, content: Survey) -> Iterator[Outgoing]:
 
 
 def _wait_for_answer(
-    message: Outgoing, answered: int, recorder: Recorder, process: NodeProcess
+    message: Outgoing, answered: int, recorder: Recorder, process: AnyNode
 ) -> None:
     """Wait for the frame_info with the message's stamp among those after the first ``answered``."""
 
@@ -214,7 +223,7 @@ def _wait_for_answer(
         )
 
 
-def _check_progress(start_ns: int, recorder: Recorder, process: NodeProcess) -> None:
+def _check_progress(start_ns: int, recorder: Recorder, process: AnyNode) -> None:
     latest = recorder.masks[-1].arrived_ns if recorder.masks else start_ns
     if time.monotonic_ns() - latest > ANSWER_TIMEOUT_S * 1e9:
         raise SartmError(
@@ -226,7 +235,8 @@ def _check_progress(start_ns: int, recorder: Recorder, process: NodeProcess) -> 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; returns the exit code."""
     options = _parser().parse_args(arguments)
-    os.environ.update(isolated_environment())
+    if not options.attach:
+        os.environ.update(isolated_environment())
     try:
         with terminated_like_interrupted():
             replay = _replay(options)
@@ -278,7 +288,8 @@ def _parser() -> argparse.ArgumentParser:
         action="store_true",
         help="later passes repeat the stamps: they jump back, as `ros2 bag play --loop` does",
     )
-    add("--namespace", default="/sartm_eval")
+    add("--namespace", default="/sartm_eval", help="of the node (default %(default)s)")
+    add("--attach", action="store_true", help="play to the node that runs there already")
     add("--rgb-topic", help="in the bag; default: told by its name")
     add("--thermal-topic", help="in the bag; default: told by its name")
     add("--threads", type=_count, default=0, help="CPU threads of the model; 0 = cores - 1")

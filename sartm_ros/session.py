@@ -17,10 +17,10 @@ from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 
-from sartm_core.cli.output import progress
 from sartm_core.errors import SartmError
+from sartm_core.progress import progress
 from sartm_ros.balance import Balance
-from sartm_ros.node_process import NodeProcess
+from sartm_ros.node_process import AnyNode
 from sartm_ros.player import Player
 from sartm_ros.recorder import Recorder
 
@@ -89,7 +89,7 @@ def spinning(node: Node) -> Iterator[None]:
         thread.join()
 
 
-def wait_until_ready(player: Player, recorder: Recorder, process: NodeProcess) -> None:
+def wait_until_ready(player: Player, recorder: Recorder, process: AnyNode) -> None:
     """Wait until the node is active and every publisher has found its subscriber.
 
     Raises:
@@ -118,7 +118,7 @@ def wait_until_ready(player: Player, recorder: Recorder, process: NodeProcess) -
             )
 
 
-def settle(rgb_topic: str, player: Player, recorder: Recorder, process: NodeProcess) -> Balance:
+def settle(rgb_topic: str, player: Player, recorder: Recorder, process: AnyNode) -> Balance:
     """The accounting once it closes with nothing in flight, or as it stands after some seconds."""
 
     def balance() -> Balance:

@@ -99,10 +99,8 @@ def caption(picture: Image, text: str, color: tuple[int, int, int] = (255, 255, 
     import cv2
 
     labelled = picture.copy()
-    height = max(14, picture.shape[0] // 20)
-    labelled[:height] //= 4
-    scale = height / 30
-    cv2.putText(
-        labelled, text, (4, height - height // 3), cv2.FONT_HERSHEY_SIMPLEX, scale, color, 1, 16
-    )
+    bar = max(16, picture.shape[0] // 16)
+    labelled[:bar] //= 4
+    place = (bar // 4, round(bar * 0.72))
+    cv2.putText(labelled, text, place, cv2.FONT_HERSHEY_SIMPLEX, bar / 50, color, 1, cv2.LINE_AA)
     return labelled
