@@ -68,7 +68,7 @@ ros-install: ## beside an installed, sourced ROS 2: .venv for the node, then col
 		exit 1; fi
 	@$(MAKE) $(RUN_STAMP)
 	@echo "==> colcon build"
-	@colcon build --packages-select sartm_ros --event-handlers console_cohesion-
+	@colcon build
 	@echo "==> in every shell: source $(abspath $(VENV))/bin/activate && source $(abspath install)/setup.bash"
 	@echo "==> then: ros2 launch sartm_ros segment.launch.py rgb_topic:=... thermal_topic:=..."
 
