@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 
 from sartm_core.evaluation.protocols import PROTOCOLS
-from sartm_core.evaluation.verdict import headline_protocol, verdict
+from sartm_core.evaluation.verdict import headline_protocol, milliseconds, verdict
 from sartm_core.viz import display_color
 
 Metrics = Mapping[str, Any]
 
 _SHUFFLED = "RGB + another frame's thermal"
+_LATENCY = "image to mask"
 _MEAN = "Mean over the cameras"
 _CONDITIONS = {"rgb+thermal": "RGB + thermal", "rgb": "RGB only", "thermal": "Thermal only"}
 _WORDS = {"in_flight": "in flight", "lost_in_transport": "lost in transport"}
@@ -62,8 +63,8 @@ def _tiles(metrics: Metrics) -> Iterator[dict[str, str]]:
                 yield {"label": f"mean IoU, {subset}", "value": value, "note": note}
     timing = metrics.get("timing_ms")
     if timing:
-        note = f"median; p95 {timing['p95']:.0f} ms, p99 {timing['p99']:.0f} ms"
-        yield {"label": "per frame", "value": f"{timing['p50']:.0f} ms", "note": note}
+        note = f"median; p95 {milliseconds(timing['p95'])}"
+        yield {"label": _LATENCY, "value": milliseconds(timing["p50"]), "note": note}
     account = metrics.get("accounting", {}).get("rgb")
     if account:
         share = account["published"] / account["received"] if account["received"] else 0.0
@@ -173,7 +174,8 @@ def _timing(metrics: Metrics) -> dict[str, Any] | None:
     timing = metrics.get("timing_ms")
     if not timing:
         return None
-    rows = [("whole frame", timing), *timing.get("stages", {}).items()]
+    stages = {name: row for name, row in timing.get("stages", {}).items() if name != "latency"}
+    rows = [(_LATENCY, timing), *((name.replace("_", " "), row) for name, row in stages.items())]
     return {
         "rows": [(name, *(f"{row[p]:.1f}" for p in ("p50", "p95", "p99"))) for name, row in rows],
         "histogram": _histogram(timing["samples"], timing) if timing.get("samples") else None,
@@ -240,6 +242,12 @@ def _flat(values: Metrics, prefix: str = "") -> Iterator[tuple[str, Any]]:
             yield from _flat(value, f"{prefix}{label}: ")
         else:
             yield prefix + label, value
+
+
+def _count(value: Any) -> Any:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return "not reported" if value is None else value
 
 
 def number(value: float | None) -> str:

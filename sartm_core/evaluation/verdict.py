@@ -93,8 +93,8 @@ def _compare(condition: str, value: float, reference: str, other: float) -> str:
 def _operation(metrics: Metrics) -> Iterator[str]:
     timing = metrics.get("timing_ms")
     if timing:
-        p50, p95 = timing["p50"], timing["p95"]
-        yield f"A frame takes {p50:.0f} ms at the median and {p95:.0f} ms at p95."
+        p50, p95 = milliseconds(timing["p50"]), milliseconds(timing["p95"])
+        yield f"From image to mask it takes {p50} at the median, {p95} at p95."
     account = metrics.get("accounting", {}).get("rgb")
     if account:
         dropped = sum(account.get("dropped", {}).values())
@@ -103,3 +103,8 @@ def _operation(metrics: Metrics) -> Iterator[str]:
             f"Of {account['received']} received RGB frames {account['published']} got a mask and "
             f"{dropped} were dropped; {lost} were lost in transport."
         )
+
+
+def milliseconds(value: float) -> str:
+    """A duration for people, with a decimal only where it matters."""
+    return f"{value:.1f} ms" if value < 10 else f"{value:.0f} ms"
