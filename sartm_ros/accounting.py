@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -19,7 +19,7 @@ from sartm_core.synchronizer import SyncCounters
 class RgbAccount:
     """RGB messages since the node started.
 
-    ``lost_in_transport`` is what the middleware reports; None = it cannot tell.
+    ``lost_in_transport`` counts what was published and not received; None = it cannot be told.
     """
 
     received: int = 0
@@ -58,6 +58,55 @@ class Accounts:
         return {"rgb": asdict(self.rgb), "thermal": asdict(self.thermal)}
 
 
+class TransportLoss:
+    """Messages of one topic that were published but never reached the callback.
+
+    Two witnesses, since each is blind on one eye: the middleware's message-lost event does not see
+    what a full reader queue overwrote, and gaps in sequence numbers mean nothing while a topic has
+    several publishers.
+    """
+
+    def __init__(self) -> None:
+        self._earlier = 0
+        self._reported: int | None = 0
+        self._missing = 0
+        self._last_sequence: int | None = None
+
+    def reported(self, count: int) -> None:
+        """The middleware says that ``count`` more messages were lost."""
+        self._reported = (self._reported or 0) + count
+
+    def unreported(self) -> None:
+        """The middleware has no such event."""
+        self._reported = None
+
+    def received(self, sequence: int | None, only_publisher: Callable[[], bool]) -> None:
+        """A message arrived as its publisher's number ``sequence``; None = not told.
+
+        ``only_publisher`` is asked only when a number was skipped.
+        """
+        last, self._last_sequence = self._last_sequence, sequence
+        # Not after a step back: another publisher has taken over.
+        if sequence is None or last is None or sequence <= last + 1:
+            return
+        if only_publisher():
+            self._missing += sequence - last - 1
+
+    def restart(self) -> None:
+        """The subscription was made anew."""
+        self._earlier = self.total or 0
+        self._reported = 0
+        self._missing = 0
+        self._last_sequence = None
+
+    @property
+    def total(self) -> int | None:
+        """None = neither witness ever spoke."""
+        if self._reported is None and self._last_sequence is None:
+            return None
+        return self._earlier + max(self._reported or 0, self._missing)
+
+
 class Ledger:
     """The counters outside the synchroniser. Hold ``lock`` while a message changes its place."""
 
@@ -70,7 +119,7 @@ class Ledger:
         self.thermal_unused: Counter[str] = Counter()
         self.published_alone = 0
         self.dropped_alone: Counter[str] = Counter()
-        self.lost: dict[str, int | None] = {"rgb": 0, "thermal": 0}
+        self.lost = {"rgb": TransportLoss(), "thermal": TransportLoss()}
 
     def published(self, *, with_rgb: bool) -> None:
         with self.lock:
@@ -84,10 +133,6 @@ class Ledger:
         with self.lock:
             (self.rgb_dropped if with_rgb else self.dropped_alone)[reason] += 1
 
-    def lost_in_transport(self, stream: str, count: int) -> None:
-        with self.lock:
-            self.lost[stream] = (self.lost[stream] or 0) + count
-
     def accounts(self, sync: SyncCounters, in_flight: Mapping[str, int]) -> Accounts:
         """The accounts, given the synchroniser's and the RGB frames behind it; hold ``lock``."""
         return Accounts(
@@ -96,14 +141,14 @@ class Ledger:
                 published=self.rgb_published,
                 dropped=dict(self.rgb_dropped + Counter(sync.rgb_dropped)),
                 in_flight={"pairing": sync.rgb_waiting, **in_flight},
-                lost_in_transport=self.lost["rgb"],
+                lost_in_transport=self.lost["rgb"].total,
             ),
             thermal=ThermalAccount(
                 received=self.thermal_received,
                 used=sync.thermal_used,
                 unused=dict(self.thermal_unused + Counter(sync.thermal_unused)),
                 buffered=sync.thermal_buffered,
-                lost_in_transport=self.lost["thermal"],
+                lost_in_transport=self.lost["thermal"].total,
                 published_alone=self.published_alone,
                 dropped_alone=dict(self.dropped_alone),
             ),

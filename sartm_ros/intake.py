@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from rclpy.clock import Clock, ClockType
@@ -26,6 +26,8 @@ from sartm_ros.worker import Arrival, Job
 
 SECOND = 1_000_000_000
 _IDLE_PERIOD_S = 3600.0
+# Humble's callbacks take the message alone.
+_TELLS_SEQUENCE = hasattr(Subscription, "CallbackType")
 
 
 class Intake:
@@ -98,18 +100,30 @@ class Intake:
     def _subscribe(self, stream: str, callback: Callable[[Image], None]) -> Subscription:
         topic = self._node.resolve_topic_name(f"{stream}/image")
 
+        loss = self._ledger.lost[stream]
+        loss.restart()
+
+        def received(message: Image, info: Mapping[str, Any]) -> None:
+            with self._ledger.lock:
+                loss.received(
+                    info.get("publication_sequence_number"),
+                    lambda: self._node.count_publishers(topic) == 1,
+                )
+                callback(message)
+
         def subscribe(**events: Any) -> Subscription:
             return self._node.create_subscription(
                 Image,
                 f"{stream}/image",
-                callback,
+                received if _TELLS_SEQUENCE else callback,
                 qos.images_in(),
                 qos_overriding_options=QoSOverridingOptions.with_default_policies(),
                 **events,
             )
 
         def on_lost(event: Any) -> None:
-            self._ledger.lost_in_transport(stream, event.total_count_change)
+            with self._ledger.lock:
+                loss.reported(event.total_count_change)
 
         def on_mismatch(event: Any) -> None:
             policy = qos_policy_name_from_kind(event.last_policy_kind)
@@ -122,7 +136,7 @@ class Intake:
                 )
             )
         except UnsupportedEventTypeError:
-            self._ledger.lost[stream] = None
+            loss.unreported()
             return subscribe()
 
     def _on_rgb(self, message: Image) -> None:

@@ -51,7 +51,11 @@ class SegmentNode(LifecycleNode):
                 read_only=True,
             ),
         ).value
-        self.parameters = parameters.declare(self)
+        try:
+            self.parameters = parameters.declare(self)
+        except SartmError:
+            self.destroy_node()
+            raise
         self.add_on_set_parameters_callback(self._on_set_parameters)
         self._state = "unconfigured"
         self._problem = ""

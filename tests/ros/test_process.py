@@ -18,7 +18,7 @@ import pytest
 
 pytest.importorskip("rclpy", reason="needs rclpy: the ros-jazzy wheels or a ROS 2")
 
-from tests.ros.conftest import Probe, rgb_image, values, wait_for
+from tests.ros.probe import Probe, rgb_image, values, wait_for
 
 pytestmark = pytest.mark.ros
 
@@ -46,6 +46,11 @@ def arguments(probe: Probe, bundle: Path, *more: str) -> list[str]:
     return ["-r", f"__ns:={probe.namespace}", "-p", f"model.path:={bundle}", *more]
 
 
+def _settled(account: dict[str, str], sent: int) -> bool:
+    arrived = int(account["received"]) + int(account["lost_in_transport"])
+    return arrived == sent and int(account["in_flight"]) == 0
+
+
 def test_masks_come_out_of_another_process(probe: Probe, tiny_bundle: Path) -> None:
     remapped = ("-r", "rgb/image:=cam/rgb", "-r", "thermal/image:=cam/thermal")
     probe.rgb = probe.node.create_publisher(
@@ -59,8 +64,7 @@ def test_masks_come_out_of_another_process(probe: Probe, tiny_bundle: Path) -> N
         for i in range(20):
             probe.send(START + i * 50_000_000, height=480, width=640)
             time.sleep(0.02)
-        wait_for(lambda: len(probe.masks) >= 10, "masks")
-        time.sleep(0.3)
+        probe.wait_for_status("rgb input", lambda s: _settled(values(s), sent=20))
         process.send_signal(signal.SIGINT)
         _, log = process.communicate(timeout=10)
     assert process.returncode == 0
@@ -80,13 +84,11 @@ def test_masks_come_out_of_another_process(probe: Probe, tiny_bundle: Path) -> N
 def test_a_signal_ends_it_cleanly(probe: Probe, tiny_bundle: Path, number: int) -> None:
     with node_process(*arguments(probe, tiny_bundle)) as process:
         probe.wait_until_connected()
-        sent = time.monotonic()
         process.send_signal(number)
         _, log = process.communicate(timeout=10)
-        took = time.monotonic() - sent
+    # A process that does not stop in time ends itself, with another exit code.
     assert process.returncode == 0
     assert "Traceback" not in log
-    assert took < 2.0
 
 
 def test_a_signal_during_start_ends_it_too(tiny_bundle: Path) -> None:
@@ -149,6 +151,7 @@ node = SegmentNode(parameter_overrides=[Parameter("model.path", value={str(tiny_
 node.start()
 assert node._state == "active"
 node.stop()
+node.destroy_node()
 print(sorted(name for name in ("torch", "matplotlib", "onnx", "rosbags") if name in sys.modules))
 """
     done = subprocess.run(
@@ -189,6 +192,7 @@ def test_shipped_parameter_file_is_accepted_and_holds_the_defaults(
     )
     assert node.parameters == Parameters()
     given = set(node._parameter_overrides)
-    node.stop()
     known = set(node._parameters) - {"use_sim_time", "start_type_description_service"}
+    node.stop()
+    node.destroy_node()
     assert given == known

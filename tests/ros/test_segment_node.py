@@ -19,7 +19,7 @@ from std_msgs.msg import String
 from std_srvs.srv import SetBool, Trigger
 
 from tests.bundles import CAR, CONFIDENCE, PERSON, write_tiny_bundle
-from tests.ros.conftest import LATCHED, Probe, image, rgb_image, thermal_image, values, wait_for
+from tests.ros.probe import LATCHED, Probe, image, rgb_image, thermal_image, values, wait_for
 
 pytestmark = pytest.mark.ros
 
@@ -334,3 +334,22 @@ def test_the_node_comes_back_after_deactivation_and_cleanup(
     wait_for(lambda: len(probe.masks) == 2, "the second mask")
     rgb = node.accounts().rgb
     assert (rgb.received, rgb.published) == (2, 2)
+
+
+def test_what_a_full_queue_overwrites_counts_as_lost(
+    make_node: MakeNode, probe: Probe, tiny_bundle: Path
+) -> None:
+    node = make_node(model__path=str(tiny_bundle))
+    probe.wait_until_connected()
+    probe.rgb.publish(rgb_image(START))
+    wait_for(lambda: node.accounts().rgb.received == 1, "the first image")
+    with node._ledger.lock:  # the executor waits in its callback
+        for i in range(1, 21):
+            probe.rgb.publish(rgb_image(START + i * PERIOD))
+            time.sleep(0.01)
+    probe.rgb.publish(rgb_image(START + 21 * PERIOD))
+    wait_for(
+        lambda: node.accounts().rgb.received + (node.accounts().rgb.lost_in_transport or 0) == 22,
+        "every image to be accounted for",
+    )
+    assert node.accounts().rgb.lost_in_transport
