@@ -35,6 +35,7 @@ setup(
         *share("launch"),
         *share("config"),
         *share("models"),
+        *share("requirements"),
     ],
     python_requires=">=3.10",
     # Libraries come from rosdep or requirements/, never from here: OpenCV may be apt's or either of

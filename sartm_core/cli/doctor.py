@@ -109,10 +109,10 @@ def _text(path: Path | None) -> str | None:
 
 def _install(requirements: str) -> str:
     """The command that installs a requirements file."""
-    from sartm_core.share import checkout
+    from sartm_core.share import find_shared
 
-    folder = (checkout() or Path("CHECKOUT")) / "requirements"
-    return f"run '{sys.executable} -m pip install -r {folder / requirements}.txt'"
+    path = find_shared(f"requirements/{requirements}.txt")
+    return f"run '{sys.executable} -m pip install -r {path}'"
 
 
 def _runtimes() -> dict[str, Check]:

@@ -68,7 +68,7 @@ def _shipped(folder: str) -> list[str]:
     ]
 
 
-@pytest.mark.parametrize("folder", ["launch", "config", "models"])
+@pytest.mark.parametrize("folder", ["launch", "config", "models", "requirements"])
 def test_shipped_files_are_installed_unchanged(installed: Path, folder: str) -> None:
     names = _shipped(folder)
     assert names or not (ROOT / folder).exists()
