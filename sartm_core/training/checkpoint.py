@@ -73,9 +73,8 @@ def load_checkpoint(path: Path) -> Checkpoint:
     try:
         values = torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
-        raise SartmError(
-            f"{path} is not a sartm checkpoint", got=str(error).splitlines()[0][:120]
-        ) from error
+        reason = f"{type(error).__name__}: {error}".splitlines()[0][:120]
+        raise SartmError(f"{path} is not a sartm checkpoint", got=reason) from error
     if not isinstance(values, dict) or values.get("format") != FORMAT:
         raise SartmError(
             f"{path} is not a sartm checkpoint",

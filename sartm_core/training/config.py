@@ -8,7 +8,8 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, cast
 
-from omegaconf import OmegaConf
+import yaml
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from sartm_core.classes import CLASS_TABLES
@@ -140,7 +141,8 @@ class Config:
 
 
 def load_config(path: Path | str, overrides: Sequence[str] = ()) -> Config:
-    """Read a YAML file over the defaults, then ``key=value`` overrides over both.
+    """Read a YAML file over the defaults, then ``key=value`` overrides over both (a list's entry
+    is ``data.sources[0].frames=200``).
 
     ``${sartm_data:}`` in a value is the folder of real frames: $SARTM_DATA, else ../shared/data
     beside the checkout.
@@ -158,12 +160,17 @@ def load_config(path: Path | str, overrides: Sequence[str] = ()) -> Config:
         if "=" not in override:
             raise SartmError("not an override", got=repr(override), expected="key=value")
     try:
-        layers = [OmegaConf.load(path), OmegaConf.from_dotlist(list(overrides))]
+        values = OmegaConf.load(path)
+        if not isinstance(values, DictConfig):
+            raise SartmError(f"{path} is no configuration", expected="KEY: VALUE lines")
+        values.merge_with_dotlist(list(overrides))
         return config_from_dict(
-            cast("dict[str, Any]", OmegaConf.to_container(OmegaConf.merge(*layers), resolve=True))
+            cast("dict[str, Any]", OmegaConf.to_container(values, resolve=True))
         )
     except OmegaConfBaseException as error:
         raise _explained(error, str(path)) from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise SartmError(f"{path} or an override is not YAML", got=error) from error
 
 
 def config_from_dict(values: dict[str, Any]) -> Config:
