@@ -64,16 +64,12 @@ class Intake:
     def open(self) -> None:
         """Subscribe to both cameras."""
         self.last_arrival_ns = {"rgb": None, "thermal": None}
-        self._subscriptions = [
-            self._subscribe("rgb", self._on_rgb),
-            self._subscribe("thermal", self._on_thermal),
-        ]
+        self._subscriptions.append(self._subscribe("rgb", self._on_rgb))
+        self._subscriptions.append(self._subscribe("thermal", self._on_thermal))
 
     def close(self, params: SyncParameters) -> None:
         """Unsubscribe; what was waiting for its partner or for the worker is dropped, counted."""
-        for subscription in self._subscriptions:
-            self._node.destroy_subscription(subscription)
-        self._subscriptions = []
+        self._unsubscribe()
         self._timer.cancel()
         with self._ledger.lock:
             pairs = self._pairing.restart(params, "deactivated", time.monotonic_ns())
@@ -84,6 +80,7 @@ class Intake:
                 self._ledger.dropped("deactivated", with_rgb=waiting.with_rgb)
 
     def destroy(self) -> None:
+        self._unsubscribe()
         self._node.destroy_timer(self._timer)
 
     def set_max_rate(self, rate_hz: float) -> None:
@@ -96,6 +93,10 @@ class Intake:
         with self._ledger.lock:
             self._forward(self._pairing.restart(params, "parameters_changed", now))
         self._arm(now)
+
+    def _unsubscribe(self) -> None:
+        while self._subscriptions:
+            self._node.destroy_subscription(self._subscriptions.pop())
 
     def _subscribe(self, stream: str, callback: Callable[[Image], None]) -> Subscription:
         topic = self._node.resolve_topic_name(f"{stream}/image")

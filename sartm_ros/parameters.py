@@ -8,6 +8,7 @@ all come from there.
 from __future__ import annotations
 
 import difflib
+import json
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import Field, dataclass, field, fields, replace
@@ -227,6 +228,18 @@ def changed(current: Parameters, changes: Iterable[Parameter], *, configured: bo
                 "and configure again",
             )
     return _replaced(current, values)
+
+
+def table() -> str:
+    """Every parameter as a Markdown table, for docs/ros.md."""
+    rows = ["| parameter | default | allowed | meaning |", "|---|---|---|---|"]
+    for name, spec in _SPECS.items():
+        default = list(spec.default) if isinstance(spec.default, tuple) else spec.default
+        shown = json.dumps(default)
+        rows.append(
+            f"| `{name}` | `{shown}` | {_expected(spec)} | {spec.metadata['description']} |"
+        )
+    return "\n".join(rows)
 
 
 def _replaced(current: Parameters, values: Mapping[str, Any]) -> Parameters:

@@ -14,7 +14,7 @@ pytest.importorskip("rclpy", reason="needs rclpy: the ros-jazzy wheels or a ROS 
 from rclpy.parameter import Parameter
 
 from sartm_core.errors import SartmError
-from sartm_ros.parameters import Parameters
+from sartm_ros.parameters import Parameters, table
 from tests.ros.probe import Probe, rgb_image, wait_for
 
 pytestmark = pytest.mark.ros
@@ -101,3 +101,8 @@ def test_changes_apply_to_the_next_frame(
     rgb, thermal = node.accounts().rgb, node.accounts().thermal
     assert (rgb.received, rgb.published) == (2, 1)
     assert (thermal.received, thermal.used) == (1, 1), "counters survive the change"
+
+
+def test_the_documented_table_is_the_one_in_the_code() -> None:
+    documentation = Path(__file__).parent.parent.parent / "docs" / "ros.md"
+    assert table() in documentation.read_text(encoding="utf-8")
