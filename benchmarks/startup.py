@@ -25,7 +25,7 @@ from sartm_core.files import write_json_atomic
 from sartm_core.machine import describe_machine
 from sartm_core.progress import console
 from sartm_ros.node_bench import HEIGHT, WIDTH, noise_pair
-from sartm_ros.node_process import NodeProcess, isolated_environment
+from sartm_ros.node_process import NodeProcess, isolate_this_process
 from sartm_ros.player import Outgoing, Player
 from sartm_ros.recorder import Recorder
 from sartm_ros.session import node_command, ros_node, spinning
@@ -75,7 +75,7 @@ def main() -> int:
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--out", type=Path, default=RESULT)
     options = parser.parse_args()
-    os.environ.update(isolated_environment())
+    isolate_this_process()
     try:
         with tempfile.TemporaryDirectory() as logs:
             runs = [run(options.model, Path(logs)) for _ in range(options.runs)]

@@ -46,10 +46,10 @@ class Demo:
         out: folder for demo.mcap, masks/, metrics.json, report.html and overlay.mp4.
         model: bundle folder or shipped name.
         seconds, rate_hz, thermal_rate_hz, thermal_offset_s, width, height: of the drive.
-        attach: the node runs already, in ``NAMESPACE``, with the thermal offset as parameter.
+        attach: the node runs already, in ``NAMESPACE``, with ``node_parameters``.
     """
 
-    out: Path
+    out: Path = Path("out/demo")
     model: str = "sartm-demo"
     seconds: float = 10.0
     rate_hz: float = 10.0
@@ -58,6 +58,15 @@ class Demo:
     width: int = 640
     height: int = 480
     attach: bool = False
+
+    @property
+    def node_parameters(self) -> dict[str, Any]:
+        """What the node has to know about these cameras, beside the model."""
+        return {
+            "sync.thermal_offset_s": self.thermal_offset_s,
+            # The nearest thermal image may come half its interval after the RGB image.
+            "sync.max_wait_s": round(0.5 / self.thermal_rate_hz + 0.005, 3),
+        }
 
     def run(self) -> dict[str, Any]:
         """Run the demo; returns the metrics.
@@ -112,7 +121,9 @@ class Demo:
         words = ["--pace", "realtime", "--namespace", NAMESPACE]
         if self.attach:
             return [*words, "--attach"]
-        return [*words, "-p", f"sync.thermal_offset_s:={self.thermal_offset_s}"]
+        for name, value in self.node_parameters.items():
+            words += ["-p", f"{name}:={value}"]
+        return words
 
     def _score(self, dataset: BagDataset, run: Run, bundle: Bundle) -> dict[str, Any]:
         with progress("scoring masks"):
@@ -180,8 +191,8 @@ def last_lines(demo: Demo, metrics: dict[str, Any]) -> list[str]:
     classes = ", ".join(f"{name} {value:.2f}" for value, name in sorted(iou, reverse=True)[:3])
     return [
         f"{account['sent']} RGB images ({demo.rate_hz:g} Hz) and thermal images "
-        f"({demo.thermal_rate_hz:g} Hz, {demo.thermal_offset_s * 1e3:.0f} ms apart) went through "
-        f"the ROS 2 node: {account['published']} masks, {dropped} dropped, "
+        f"({demo.thermal_rate_hz:g} Hz, stamped {demo.thermal_offset_s * 1e3:.0f} ms early) went "
+        f"through the ROS 2 node: {account['published']} masks, {dropped} dropped, "
         f"{account['lost_in_transport']} lost; median {metrics['timing_ms']['p50']:.0f} ms from "
         "image to mask.",
         f"Against the exact labels of this synthetic drive: mean IoU {means}; best: {classes}.",
@@ -204,7 +215,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m sartm_ros.demo", description=__doc__, epilog="example: make demo"
     )
-    parser.add_argument("--out", type=Path, default=Path("out/demo"))
+    parser.add_argument("--out", type=Path, default=Demo.out)
     parser.add_argument("--model", default=Demo.model, help="bundle folder or shipped name")
     parser.add_argument("--seconds", type=float, default=Demo.seconds)
     parser.add_argument("--attach", action="store_true", help="the node runs already (launch)")

@@ -26,7 +26,7 @@ from sartm_core.errors import SartmError
 from sartm_core.progress import progress
 from sartm_core.timing import percentiles
 from sartm_ros.imaging import to_message
-from sartm_ros.node_process import NodeProcess, isolated_environment
+from sartm_ros.node_process import NodeProcess, isolate_this_process
 from sartm_ros.player import Outgoing, Player
 from sartm_ros.recorder import Recorder
 from sartm_ros.session import (
@@ -41,7 +41,8 @@ from sartm_ros.session import (
 WIDTH, HEIGHT = 640, 480
 WARM_UP = 10
 PERIOD_NS = 100_000_000
-ANSWER_TIMEOUT_S = 30.0
+ANSWER_TIMEOUT_S = 10.0
+TRIES = 3
 SEGMENT, ECHO = "/sartm_bench", "/sartm_echo"
 
 
@@ -67,29 +68,55 @@ class Camera:
         self.recorder = Recorder(node, target, lambda topic, kind, raw: None)
         self.process = process
 
-    def ask(self, stamp_ns: int) -> float:
-        """Send one pair; returns the milliseconds from publishing RGB to the mask's arrival."""
-        answered = len(self.recorder.masks)
-        self._publish("thermal", stamp_ns)
-        time.sleep(0.005)  # the pair must not wait for its thermal half
-        sent = self._publish("rgb", stamp_ns)
-        if not self.recorder.wait(
-            lambda: len(self.recorder.masks) > answered, ANSWER_TIMEOUT_S, self.process.check
-        ):
-            raise SartmError(
-                f"no mask within {ANSWER_TIMEOUT_S:.0f} s", got=self.process.last_words()
-            )
-        return (self.recorder.masks[-1].arrived_ns - sent) / 1e6
+        self.stamp_ns = 0
 
-    def _publish(self, stream: str, stamp_ns: int) -> int:
-        raw = with_stamp(self._raw[stream], stamp_ns)
-        return self.player.publish(Outgoing(0, stream, stamp_ns, raw, stamp_ns, 0))
+    def wake(self) -> None:
+        """Send pairs until one is answered: then both ends know of each other.
+
+        Raises:
+            SartmError: the node has ended, or never answers.
+        """
+        end = time.monotonic() + READY_TIMEOUT_S
+        while self._ask(within_s=0.5) is None:
+            if time.monotonic() > end:
+                raise SartmError("a node does not answer", got=self.process.last_words())
+
+    def ask(self) -> float:
+        """Send one pair; returns the milliseconds from publishing RGB to the mask's arrival.
+
+        A pair that is lost on its way, as best-effort images may be, is sent again.
+
+        Raises:
+            SartmError: the node has ended, or does not answer.
+        """
+        for _ in range(TRIES):
+            if (latency_ms := self._ask(within_s=ANSWER_TIMEOUT_S)) is not None:
+                return latency_ms
+        raise SartmError(f"no mask for {TRIES} images", got=self.process.last_words())
+
+    def _ask(self, within_s: float) -> float | None:
+        self.stamp_ns += PERIOD_NS
+        self._publish("thermal")
+        time.sleep(0.005)  # the pair must not wait for its thermal half
+        sent = self._publish("rgb")
+        masks = self.recorder.masks
+        answered = self.recorder.wait(
+            lambda: masks and masks[-1].stamp_ns == self.stamp_ns, within_s, self.process.check
+        )
+        return (masks[-1].arrived_ns - sent) / 1e6 if answered else None
+
+    def _publish(self, stream: str) -> int:
+        stamp = self.stamp_ns
+        raw = with_stamp(self._raw[stream], stamp)
+        return self.player.publish(Outgoing(0, stream, stamp, raw, stamp, 0))
 
 
 def measure(parameters: dict[str, Any], frames: int, logs: Path) -> dict[str, Any]:
     """Times in milliseconds, and the node's peak memory; see docs/benchmarks.md."""
     segment = node_command("sartm_ros.segment_node", SEGMENT, parameters)
     echo = node_command("sartm_ros.echo_node", ECHO)
+    latency_ms: dict[int, float] = {}
+    echo_ms: list[float] = []
     with (
         NodeProcess(segment, os.environ, logs / "node.log") as segment_process,
         NodeProcess(echo, os.environ, logs / "echo.log") as echo_process,
@@ -99,29 +126,26 @@ def measure(parameters: dict[str, Any], frames: int, logs: Path) -> dict[str, An
         floor = Camera(node, ECHO, f"{ECHO}/echo", echo_process)
         with spinning(node), progress("timing the node", WARM_UP + frames) as bar:
             wait_until_ready(model.player, model.recorder, segment_process)
-            if not floor.recorder.wait(
-                lambda: floor.player.matched() and node.count_publishers(f"{ECHO}/echo/mask"),
-                READY_TIMEOUT_S,
-                echo_process.check,
-            ):
-                raise SartmError("the echo node was not ready", got=echo_process.last_words())
-            latency_ms, echo_ms = [], []
-            for index in range(1, WARM_UP + frames + 1):
-                latency_ms.append(model.ask(index * PERIOD_NS))
-                echo_ms.append(floor.ask(index * PERIOD_NS))
+            floor.wake()
+            for index in range(WARM_UP + frames):
+                answers = model.ask(), floor.ask()
+                if index >= WARM_UP:
+                    latency_ms[model.stamp_ns] = answers[0]
+                    echo_ms.append(answers[1])
                 bar.advance()
             model.recorder.wait(
-                lambda: len(model.recorder.infos) == len(latency_ms),
+                lambda: model.recorder.infos[-1].stamp_ns == model.stamp_ns,
                 ANSWER_TIMEOUT_S,
                 segment_process.check,
             )
         memory = segment_process.resident_mib()
-    infos = model.recorder.infos[WARM_UP:]
-    latency_ms, echo_ms = latency_ms[WARM_UP:], echo_ms[WARM_UP:]
+    infos = [info for info in model.recorder.infos if info.stamp_ns in latency_ms]
     model_ms = [info.model_ms for info in infos]
     internal_ms = [info.total_ms - info.model_ms for info in infos]
-    beyond = [a - b - c for a, b, c in zip(latency_ms, model_ms, echo_ms, strict=True)]
-    stages = infos[0].stages_ms.keys()
+    beyond = [
+        whole - network - rest
+        for whole, network, rest in zip(latency_ms.values(), model_ms, echo_ms, strict=True)
+    ]
     return {
         "camera": [WIDTH, HEIGHT],
         "frames": frames,
@@ -129,9 +153,10 @@ def measure(parameters: dict[str, Any], frames: int, logs: Path) -> dict[str, An
         "internal_ms": percentiles(internal_ms),
         "internal_limit_ms": round(max(3.0, 0.05 * float(np.median(model_ms))), 3),
         "stages_p50_ms": {
-            s: round(float(np.median([i.stages_ms[s] for i in infos])), 3) for s in stages
+            stage: round(float(np.median([info.stages_ms[stage] for info in infos])), 3)
+            for stage in infos[0].stages_ms
         },
-        "publish_to_mask_ms": percentiles(latency_ms),
+        "publish_to_mask_ms": percentiles(list(latency_ms.values())),
         "echo_ms": percentiles(echo_ms),
         "publish_to_mask_minus_model_minus_echo_ms": percentiles(beyond),
         "resident_mib": memory,
@@ -147,7 +172,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--threads", type=int, default=0)
     parser.add_argument("--frames", type=int, default=100)
     options = parser.parse_args(arguments)
-    os.environ.update(isolated_environment())
+    isolate_this_process()
     parameters = {
         "model.path": options.bundle,
         "model.runtime": options.runtime,

@@ -20,6 +20,7 @@ from sartm_core.share import find_shared
 
 PROFILE = "config/fastdds.xml"
 PROFILE_VARIABLES = ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE")
+SETTINGS = ("ROS_DOMAIN_ID", "ROS_AUTOMATIC_DISCOVERY_RANGE", *PROFILE_VARIABLES, "PYTHONPATH")
 REACHES_OUT = ("ROS_DISCOVERY_SERVER", "ROS_STATIC_PEERS", "ROS_LOCALHOST_ONLY")
 
 _PACKAGE_ROOT = Path(__file__).resolve().parent.parent
@@ -52,6 +53,13 @@ def isolated_environment(profile: bool = True) -> dict[str, str]:
     packages = [str(_PACKAGE_ROOT), *filter(None, [environment.get("PYTHONPATH")])]
     environment["PYTHONPATH"] = os.pathsep.join(packages)
     return environment
+
+
+def isolate_this_process() -> None:
+    """Put `isolated_environment()` in place; before rclpy is initialised."""
+    for variable in REACHES_OUT:
+        os.environ.pop(variable, None)
+    os.environ.update(isolated_environment())
 
 
 def free_domain() -> int:

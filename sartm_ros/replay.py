@@ -26,7 +26,7 @@ from sartm_core.progress import console, progress
 from sartm_core.synchronizer import SyncParameters
 from sartm_core.timing import describe
 from sartm_ros.journal import Journal, rate_hz
-from sartm_ros.node_process import AnyNode, AttachedNode, NodeProcess, isolated_environment
+from sartm_ros.node_process import AnyNode, AttachedNode, NodeProcess, isolate_this_process
 from sartm_ros.player import Outgoing, Player, Survey, survey, timeline
 from sartm_ros.recorder import Recorder
 from sartm_ros.recording import Recording, write_masks
@@ -104,7 +104,7 @@ class Replay:
 def run(replay: Replay) -> dict[str, Any]:
     """Play the bag through a node process; returns what replay.json says.
 
-    Call it from the main thread of a process whose environment is `isolated_environment()`.
+    Call it from the main thread of a process whose environment is isolated.
 
     Raises:
         SartmError: the node ends early or does not answer, the bag lacks what is needed, or the
@@ -236,7 +236,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; returns the exit code."""
     options = _parser().parse_args(arguments)
     if not options.attach:
-        os.environ.update(isolated_environment())
+        isolate_this_process()
     try:
         with terminated_like_interrupted():
             replay = _replay(options)

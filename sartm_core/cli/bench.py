@@ -156,9 +156,10 @@ def _bench_node(
     with progress("timing the node"):
         done = subprocess.run(command, env=environment, capture_output=True, text=True)
     if done.returncode != 0:
+        *_, last = ["", *done.stderr.splitlines()]
         raise SartmError(
             "the node could not be timed",
-            got=done.stderr.strip().splitlines()[-1:] or f"exit code {done.returncode}",
+            got=last.removeprefix("error: ") or f"exit code {done.returncode}",
             remedy="`sartm doctor` says whether ROS works here",
         )
     result: dict[str, Any] = json.loads(done.stdout)
