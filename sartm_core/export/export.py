@@ -35,6 +35,7 @@ from sartm_core.training.checkpoint import Checkpoint, load_student
 
 PRECISIONS = ("fp32",)
 PARITY_FRAMES = 2
+SIZE_LIMIT = 20_000_000  # bytes of a bundle that ships
 
 
 def export_bundle(
@@ -94,7 +95,20 @@ def export_bundle(
         files = (MODEL_FILES["fp32"], SAMPLE, MODEL_CARD)
         bundle = write_bundle(out, manifest, {file: Path(folder, file) for file in files})
         bar.advance()
+    if warning := size_warning(out):
+        console.print(warning)
     return bundle
+
+
+def size_warning(folder: Path) -> str:
+    """Why a bundle cannot ship with sartm because of its size, "" if it can."""
+    size = sum(file.stat().st_size for file in folder.iterdir())
+    if size <= SIZE_LIMIT:
+        return ""
+    return (
+        f"warning: {folder} has {size / 1e6:.1f} MB and cannot ship with sartm (limit "
+        f"{SIZE_LIMIT / 1e6:g} MB): train with a smaller model.encoder or model.width"
+    )
 
 
 def read_metrics(path: Path) -> dict[str, Any]:
@@ -116,7 +130,7 @@ def read_metrics(path: Path) -> dict[str, Any]:
                 "night": night["protocols"][protocol]["miou"] if night else None,
             }
         }
-    except (OSError, ValueError, KeyError, TypeError, StopIteration) as error:
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, StopIteration) as error:
         raise SartmError(
             f"{path} is no metrics.json", got=f"{type(error).__name__}: {error}"
         ) from error

@@ -1,0 +1,80 @@
+"""The model card says what was measured, on what, and what it means."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from sartm_core.bundle import manifest_classes
+from sartm_core.classes import MFNET
+from sartm_core.export import model_card
+from sartm_core.export.export import read_metrics
+
+SYNTHETIC = {"dataset": "synthetic", "split": None, "frames": 40, "weight": 1.0}
+REAL = {"dataset": "folder:site", "split": "train", "frames": 259, "weight": 3.0}
+
+
+def card(*datasets: dict[str, Any], dev: int = 0, **metrics: Any) -> str:
+    manifest = {
+        "name": "model",
+        "classes": manifest_classes(MFNET),
+        "input": {"height": 480, "width": 640},
+        "thermal": {"normalisation": "per frame"},
+        "training": {
+            "git_rev": "abc",
+            "dataset": list(datasets),
+            "dev_frames": dev,
+            "seed": 3,
+            "steps": 1200,
+            "metrics": metrics,
+        },
+    }
+    facts = {
+        "encoder": "efficientnet_lite0",
+        "width": 128,
+        "pretrained": True,
+        "parameters": "3.70",
+        "batch": 8,
+        "crop_width": 320,
+        "crop_height": 256,
+        "modalities": "rgb+thermal",
+        "frames": 8,
+        "parity": "1e-05",
+    }
+    return model_card.render(manifest, facts)
+
+
+def test_data_sets_with_their_shares() -> None:
+    text = card(REAL, SYNTHETIC)
+    assert "- `folder:site`, list `train`: 259 frames, 75% of the samples" in text
+    assert "- `synthetic`: 40 frames, 25% of the samples" in text
+
+
+def test_limits_follow_from_the_data() -> None:
+    assert "synthetic scenes alone" in card(SYNTHETIC)
+    assert "synthetic scenes alone" not in card(REAL, SYNTHETIC)
+    assert "Real training frames are few" in card(REAL, SYNTHETIC)
+
+
+def test_held_out_frames_are_told() -> None:
+    assert "12 frames of these sets were held out" in card(REAL, dev=12)
+    assert "No frame was held out" in card(REAL)
+
+
+def test_measured_figures_come_from_metrics_json(tmp_path: Path) -> None:
+    protocols = {"mfnet8": {"miou": 0.4567, "iou": {"car": 0.9, "bump": None}, "acc": 0.5}}
+    night = {"protocols": {"mfnet8": {"miou": 0.3, "iou": {}, "acc": 0.4}}}
+    metrics = {
+        "dataset": "site",
+        "split": "val",
+        "frames": 46,
+        "protocols": protocols,
+        "subsets": {"night": night},
+    }
+    (tmp_path / "metrics.json").write_text(json.dumps(metrics))
+    text = card(REAL, **read_metrics(tmp_path / "metrics.json"))
+    assert "site val (46 frames), protocol `mfnet8`: mean IoU **0.457**" in text
+    assert "| car | 0.900 |" in text
+    assert "| bump | no ground truth |" in text
+    assert "| mean, night frames | 0.300 |" in text
