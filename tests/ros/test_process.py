@@ -63,6 +63,8 @@ def test_masks_come_out_of_another_process(probe: Probe, tiny_bundle: Path) -> N
         probe.wait_until_connected()
         for i in range(20):
             probe.send(START + i * 50_000_000, height=480, width=640)
+            if i == 0:  # what is lost before anything arrived cannot be told from not sent
+                wait_for(lambda: probe.masks, "the first mask")
             time.sleep(0.02)
         probe.wait_for_status("rgb input", lambda s: _settled(values(s), sent=20))
         process.send_signal(signal.SIGINT)
