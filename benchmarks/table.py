@@ -1,0 +1,107 @@
+"""Write the result files of the benchmarks as tables into docs/benchmarks.md.
+
+python -m benchmarks.table
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from sartm_core.files import write_bytes_atomic
+from sartm_core.timing import describe
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGE = ROOT / "docs" / "benchmarks.md"
+RESULTS = ROOT / "benchmarks" / "results"
+BEGIN = "<!-- results: written by `python -m benchmarks.table` -->"
+END = "<!-- end of results -->"
+
+
+def transport(result: dict[str, Any]) -> Iterator[str]:
+    yield "| best effort, RGB | DDS profile | seconds | sent | received | lost |"
+    yield "|---|---|---|---|---|---|"
+    for row in result["runs"]:
+        rgb = row["rgb"]
+        profile = "shipped" if row["profile"] else "none"
+        yield (
+            f"| {row['width']}x{row['height']} at {row['rate_hz']:g} Hz | {profile} "
+            f"| {row['seconds']:g} | {rgb['sent']} | {rgb['received']} "
+            f"| {rgb['lost_percent']:.2f} % |"
+        )
+
+
+def overload(result: dict[str, Any]) -> Iterator[str]:
+    yield f"| {result['model']}, images at {result['rate_hz']:g} Hz | measured | limit |"
+    yield "|---|---|---|"
+    yield f"| inference, p50 | {result['inference_p50_ms']:.1f} ms | |"
+    age, limit = result["output_age_p95_ms"], result["output_age_limit_ms"]
+    yield f"| output age, p95 | {age:.1f} ms | {limit:.1f} ms |"
+    rate, limit = result["output_rate_hz"], result["output_rate_limit_hz"]
+    yield f"| output rate | {rate:.2f} Hz | {limit:.2f} Hz |"
+    account = result["accounting"]
+    dropped = sum(account["dropped"].values())
+    closes = "closes" if account["closes"] else "does not close"
+    yield (
+        f"| accounting | {account['sent']} sent, {account['published']} published, "
+        f"{dropped} dropped, {account['lost_in_transport']} lost: {closes} | closes |"
+    )
+
+
+def startup(result: dict[str, Any]) -> Iterator[str]:
+    yield f"| {result['model']}, {len(result['first_mask_s'])} starts | measured | limit |"
+    yield "|---|---|---|"
+    yield f"| first mask, slowest | {max(result['first_mask_s']):.2f} s | 3 s |"
+    yield f"| peak resident memory | {result['resident_peak_mib']:.0f} MiB | 400 MB |"
+
+
+def bench(result: dict[str, Any]) -> Iterator[str]:
+    input_size = "x".join(map(str, result["input"]))
+    yield (
+        f"| {result['model']}, {result['runtime']} {result['precision']}, input {input_size} "
+        "| 640x480 |"
+    )
+    yield "|---|---|"
+    yield f"| model | {describe(result['model_ms'])} |"
+    yield f"| end to end | {describe(result['end_to_end_ms'])} |"
+    yield f"| peak memory | {result['peak_memory_mib']:.0f} MiB |"
+    if node := result.get("node"):
+        limit = node["internal_limit_ms"]
+        yield f"| node, own time (p50 at most {limit:.1f} ms) | {describe(node['internal_ms'])} |"
+        yield f"| publish to mask | {describe(node['publish_to_mask_ms'])} |"
+        yield f"| echo node | {describe(node['echo_ms'])} |"
+        rest = node["publish_to_mask_minus_model_minus_echo_ms"]
+        yield f"| publish to mask - model - echo node | {describe(rest)} |"
+
+
+TABLES = {"bench": bench, "overload": overload, "transport": transport, "startup": startup}
+
+
+def tables(results: Path) -> str:
+    """Markdown of every result file that is there."""
+    parts = []
+    for name, lines in TABLES.items():
+        file = results / f"{name}.json"
+        if file.is_file():
+            result = json.loads(file.read_text())
+            machine = result["machine"]
+            versions = ", ".join(f"{name} {v}" for name, v in machine["versions"].items())
+            where = f"{machine['cpu']}, {machine['cores']} cores, {machine['memory_gib']:g} GiB"
+            parts.append("\n".join(lines(result)) + f"\n\n{where}; {versions}.")
+    return "\n\n".join(parts)
+
+
+def main() -> int:
+    page = PAGE.read_text()
+    before, rest = page.split(BEGIN)
+    _, after = rest.split(END)
+    text = f"{before}{BEGIN}\n\n{tables(RESULTS)}\n\n{END}{after}"
+    write_bytes_atomic(PAGE, text.encode())
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
