@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import statistics
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,7 @@ def main() -> None:
     parser.add_argument("--frames", type=int, default=100, help="fresh night scenes to score on")
     parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE")
     options = parser.parse_args()
+    started = time.monotonic()
 
     config = load_config(options.config, options.overrides)
     size = {"width": config.model.input_width, "height": config.model.input_height}
@@ -59,27 +61,29 @@ def main() -> None:
             print(f"{name}: night mIoU {scores['score']:.3f}", file=sys.stderr)
             runs.append({"seed": seed, "modalities": modalities, **scores})
 
-    median = {
-        modalities: statistics.median(
-            run["score"] for run in runs if run["modalities"] == modalities
-        )
-        for modalities in MODALITIES
-    }
-    result_file = {
-        "what": "mIoU over the foreground classes present, fresh synthetic night scenes",
-        "machine": describe_machine(),
-        "git_rev": git_revision(),
-        "config": str(options.config.resolve().relative_to(ROOT)),
-        "overrides": options.overrides,
-        "train_steps": config.train.steps,
-        "fresh_scenes": options.frames,
-        "fresh_seed": FRESH_SEED,
-        "median": median,
-        "ratio_rgb_to_rgb_thermal": median["rgb"] / median["rgb+thermal"],
-        "runs": runs,
-    }
-    write_json_atomic(options.out, result_file)
-    print(f"median night mIoU {median}; written to {options.out}")
+    score = {(run["seed"], run["modalities"]): run["score"] for run in runs}
+    ratios = {seed: score[seed, "rgb"] / score[seed, "rgb+thermal"] for seed in options.seeds}
+    ratio = statistics.median(ratios.values())
+    write_json_atomic(
+        options.out,
+        {
+            "what": "mIoU over the foreground classes present, fresh synthetic night scenes",
+            "machine": describe_machine(),
+            "git_rev": git_revision(),
+            "config": options.config.name,
+            "overrides": options.overrides,
+            "train_steps": config.train.steps,
+            "fresh_scenes": options.frames,
+            "fresh_seed": FRESH_SEED,
+            "ratio_rgb_to_rgb_thermal": {"median": ratio, "per_seed": ratios},
+            "minutes": round((time.monotonic() - started) / 60, 1),
+            "runs": runs,
+        },
+    )
+    for seed in options.seeds:
+        rgb, both = (score[seed, modalities] for modalities in MODALITIES)
+        print(f"seed {seed}: RGB {rgb:.3f}, RGB+T {both:.3f}, ratio {ratios[seed]:.3f}")
+    print(f"median ratio {ratio:.3f}; written to {options.out}")
 
 
 if __name__ == "__main__":
