@@ -37,7 +37,7 @@ VENV_STAMP := $(VENV)/.made-$(KIND)
 RUN_STAMP := $(VENV)/.run-$(call hash,setup.py setup.cfg $(call files,$(RUN)))
 DEV_STAMP := $(VENV)/.dev-$(call hash,setup.py setup.cfg $(call files,$(RUN) $(DEV)))
 
-.PHONY: help setup demo test lint ros-install clean
+.PHONY: help setup demo test lint bench ros-install clean
 
 help: ## list the targets
 	@echo "make TARGET"
@@ -57,6 +57,16 @@ lint: $(DEV_STAMP) ## ruff (rules and format) and mypy (strict on sartm_core)
 	@$(PY) -m ruff check .
 	@$(PY) -m ruff format --check .
 	@$(PY) -m mypy
+
+bench: $(RUN_STAMP) ## speed, latency, transport, start-up: benchmarks/results/, docs/benchmarks.md
+	@mkdir -p out/bench
+	@$(PY) -m sartm_core bench sartm-s --node --json > out/bench/bench.json
+	@cp out/bench/bench.json benchmarks/results/bench.json
+	@$(PY) -m benchmarks.transport
+	@$(PY) -m benchmarks.startup
+	@$(PY) -m sartm_core bag make --data synthetic:0 --duration 10 --overwrite out/bench/drive.mcap
+	@$(PY) -m benchmarks.overload out/bench/drive.mcap
+	@$(PY) -m benchmarks.table
 
 ros-install: ## beside an installed, sourced ROS 2: .venv for the node, then colcon build
 	@if [ -z "$(ROS)" ]; then \
@@ -98,13 +108,13 @@ $(VENV_STAMP):
 	@touch $@
 
 $(RUN_STAMP): $(VENV_STAMP)
-	@echo "==> installing what running needs ($(strip $(RUN))), about 200 MB to download"
+	@echo "==> installing what running needs ($(strip $(RUN))): a minute or two"
 	@$(PIP) $(patsubst %,-r $(REQ)/%.txt,$(RUN))
 	@$(PIP) --no-deps --no-build-isolation --use-pep517 -e .
 	@rm -f $(VENV)/.run-*; touch $@
 
 $(DEV_STAMP): $(RUN_STAMP)
-	@echo "==> installing training and development parts ($(DEV)), torch is the large one"
+	@echo "==> installing training and development parts ($(DEV)): torch is large, a few minutes"
 	@$(PIP) --no-deps $(TORCHVISION)
 	@$(PIP) $(patsubst %,-r $(REQ)/%.txt,$(DEV))
 	@rm -f $(VENV)/.dev-*; touch $@
