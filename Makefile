@@ -82,8 +82,8 @@ ros-install: ## beside an installed, sourced ROS 2: .venv for the node, then col
 	@echo "==> in every shell: source $(abspath $(VENV))/bin/activate && source $(abspath install)/setup.bash"
 	@echo "==> then: ros2 launch sartm_ros segment.launch.py rgb_topic:=... thermal_topic:=..."
 
-clean: ## remove what was built and measured; .venv stays (rm -rf .venv removes it)
-	@rm -rf build install log out .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info
+clean: ## remove what was built; training runs (out/train) and .venv stay
+	@rm -rf build install log out/demo out/bench .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info
 	@find . -name __pycache__ -not -path "./$(VENV)/*" -prune -exec rm -rf {} +
 
 # A .venv made for another kind of ROS is made anew: its packages would hide the right ones.
