@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from rclpy.clock import Clock, ClockType
-from rclpy.event_handler import SubscriptionEventCallbacks, UnsupportedEventTypeError
 from rclpy.node import Node
 from rclpy.qos import qos_policy_name_from_kind
 from rclpy.qos_overriding_options import QoSOverridingOptions
@@ -23,6 +22,11 @@ from sartm_ros.mailbox import Mailbox
 from sartm_ros.pairing import Pairing
 from sartm_ros.throttle import Warnings
 from sartm_ros.worker import Arrival, Job
+
+try:
+    from rclpy.event_handler import SubscriptionEventCallbacks, UnsupportedEventTypeError
+except ImportError:  # Humble
+    from rclpy.qos_event import SubscriptionEventCallbacks, UnsupportedEventTypeError
 
 SECOND = 1_000_000_000
 _IDLE_PERIOD_S = 3600.0
