@@ -30,6 +30,7 @@ from sartm_core.progress import console, progress
 from sartm_core.thermal import normalise
 from sartm_core.viz import overlay, thermal_to_rgb
 from sartm_core.viz.video import caption, side_by_side, write_video
+from sartm_ros.node_process import ended_by_signals
 
 NAMESPACE = "/sartm_demo"
 ENOUGH = 0.95
@@ -222,7 +223,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     demo = Demo(**vars(options))
     try:
-        metrics = demo.run()
+        with ended_by_signals():
+            metrics = demo.run()
     except SartmError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

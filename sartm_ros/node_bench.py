@@ -26,7 +26,7 @@ from sartm_core.errors import SartmError
 from sartm_core.progress import progress
 from sartm_core.timing import percentiles
 from sartm_ros.imaging import to_message
-from sartm_ros.node_process import NodeProcess, isolate_this_process
+from sartm_ros.node_process import NodeProcess, ended_by_signals, isolate_this_process
 from sartm_ros.player import Outgoing, Player
 from sartm_ros.recorder import Recorder
 from sartm_ros.session import (
@@ -34,7 +34,6 @@ from sartm_ros.session import (
     node_command,
     ros_node,
     spinning,
-    terminated_like_interrupted,
     wait_until_ready,
 )
 
@@ -180,7 +179,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "model.threads": options.threads,
     }
     try:
-        with terminated_like_interrupted(), tempfile.TemporaryDirectory() as logs:
+        with ended_by_signals(), tempfile.TemporaryDirectory() as logs:
             result = measure(parameters, options.frames, Path(logs))
     except SartmError as error:
         print(f"error: {error}", file=sys.stderr)

@@ -10,17 +10,23 @@ import socket
 import subprocess
 import time
 from collections import deque
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from types import TracebackType
+from types import FrameType, TracebackType
 
 from sartm_core.errors import SartmError
 from sartm_core.share import find_shared
 
 PROFILE = "config/fastdds.xml"
 PROFILE_VARIABLES = ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE")
-SETTINGS = ("ROS_DOMAIN_ID", "ROS_AUTOMATIC_DISCOVERY_RANGE", *PROFILE_VARIABLES, "PYTHONPATH")
+SETTINGS = (
+    "ROS_DOMAIN_ID",
+    "ROS_AUTOMATIC_DISCOVERY_RANGE",
+    "ROS_LOCALHOST_ONLY",
+    *PROFILE_VARIABLES,
+    "PYTHONPATH",
+)
 REACHES_OUT = ("ROS_DISCOVERY_SERVER", "ROS_STATIC_PEERS", "ROS_LOCALHOST_ONLY")
 
 _PACKAGE_ROOT = Path(__file__).resolve().parent.parent
@@ -39,6 +45,8 @@ def isolated_environment(profile: bool = True) -> dict[str, str]:
     """
     environment = {k: v for k, v in os.environ.items() if k not in REACHES_OUT}
     environment["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
+    if environment.get("ROS_DISTRO") == "humble":  # it knows nothing else; later ones dislike it
+        environment["ROS_LOCALHOST_ONLY"] = "1"
     environment["ROS_DOMAIN_ID"] = str(free_domain())
     if not profile:
         for variable in PROFILE_VARIABLES:
@@ -158,6 +166,29 @@ class NodeProcess:
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         return process.wait()
+
+
+@contextmanager
+def ended_by_signals() -> Iterator[None]:
+    """Let SIGINT and SIGTERM end the block by an exception, once, so that it cleans up.
+
+    A second signal is ignored: Ctrl-C reaches a whole group of processes, and the parent may pass
+    it on while the cleaning up goes on. SIGINT raises KeyboardInterrupt, SIGTERM SystemExit.
+    """
+    previous = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def leave(number: int, frame: FrameType | None) -> None:
+        for each in previous:
+            signal.signal(each, signal.SIG_IGN)
+        raise KeyboardInterrupt if number == signal.SIGINT else SystemExit(128 + number)
+
+    for number in previous:
+        signal.signal(number, leave)
+    try:
+        yield
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
 
 
 class AttachedNode:

@@ -26,7 +26,13 @@ from sartm_core.progress import console, progress
 from sartm_core.synchronizer import SyncParameters
 from sartm_core.timing import describe
 from sartm_ros.journal import Journal, rate_hz
-from sartm_ros.node_process import AnyNode, AttachedNode, NodeProcess, isolate_this_process
+from sartm_ros.node_process import (
+    AnyNode,
+    AttachedNode,
+    NodeProcess,
+    ended_by_signals,
+    isolate_this_process,
+)
 from sartm_ros.player import Outgoing, Player, Survey, survey, timeline
 from sartm_ros.recorder import Recorder
 from sartm_ros.recording import Recording, write_masks
@@ -35,7 +41,6 @@ from sartm_ros.session import (
     ros_node,
     settle,
     spinning,
-    terminated_like_interrupted,
     wait_until_ready,
 )
 
@@ -238,7 +243,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not options.attach:
         isolate_this_process()
     try:
-        with terminated_like_interrupted():
+        with ended_by_signals():
             replay = _replay(options)
             result = run(replay)
     except SartmError as error:

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from types import FrameType
 from typing import Any
 
 import rclpy
@@ -24,9 +22,8 @@ from sartm_ros.node_process import AnyNode
 from sartm_ros.player import Player
 from sartm_ros.recorder import Recorder
 
-SETTLE_TIMEOUT_S = 8.0
-
 READY_TIMEOUT_S = 60.0
+SETTLE_TIMEOUT_S = 8.0
 
 
 def node_command(
@@ -130,19 +127,3 @@ def settle(rgb_topic: str, player: Player, recorder: Recorder, process: AnyNode)
 
     recorder.wait(settled, SETTLE_TIMEOUT_S, process.check)
     return balance()
-
-
-@contextmanager
-def terminated_like_interrupted() -> Iterator[None]:
-    """Turn SIGTERM into SystemExit, so that every ``with`` block cleans up."""
-
-    def leave(number: int, frame: FrameType | None) -> None:
-        raise SystemExit(128 + number)
-
-    previous: Callable[[int, FrameType | None], Any] | int | None = signal.signal(
-        signal.SIGTERM, leave
-    )
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, previous)

@@ -93,7 +93,7 @@ def test_the_last_words_are_five_lines(shown):
 def test_a_model_that_is_too_slow_fails_the_demo(tmp_path):
     slow = write_tiny_bundle(tmp_path / "slow", 480, 640, work=20)
     with pytest.raises(SartmError, match="too many images got no mask"):
-        Demo(out=tmp_path / "out", model=str(slow), **SMALL).run()
+        Demo(out=tmp_path / "out", model=str(slow), **{**SMALL, "seconds": 1.0}).run()
 
 
 class Recorded(SimpleNamespace):

@@ -93,11 +93,18 @@ def wait_until(condition, within_s=30.0):
         time.sleep(0.05)
 
 
-def test_lockstep_masks_are_those_of_the_segmenter(bag, tiny_bundle, tmp_path):
-    result = replay(bag, tiny_bundle, tmp_path)
+@pytest.fixture(scope="module")
+def lockstep(bag, tiny_bundle, tmp_path_factory):
+    """The folder and the result of one replay in lockstep."""
+    out = tmp_path_factory.mktemp("lockstep")
+    return out, replay(bag, tiny_bundle, out)
+
+
+def test_lockstep_masks_are_those_of_the_segmenter(lockstep, tiny_bundle):
+    out, result = lockstep
     with load(tiny_bundle) as segmenter:
         for number in range(FRAMES):
-            mask = read_ids(tmp_path / "masks" / f"frame_{number:02d}.png")
+            mask = read_ids(out / "masks" / f"frame_{number:02d}.png")
             offline = segmenter(rgb_pixels(number), thermal_pixels(number)).mask
             np.testing.assert_array_equal(mask, offline)
     assert [row["stem"] for row in result["masks"]] == [f"frame_{n:02d}" for n in range(FRAMES)]
@@ -112,15 +119,18 @@ def test_lockstep_masks_are_those_of_the_segmenter(bag, tiny_bundle, tmp_path):
         "recorded": FRAMES,
         "closes": True,
     }
-    assert all(len(result["timing_ms"][name]) == 3 for name in ("latency", "model", "output_age"))
+    for name in ("latency", "model", "output_age", "node_internal"):
+        assert 0 < result["timing_ms"][name]["p50"] <= result["timing_ms"][name]["p99"]
+    assert len(result["timing_ms"]["latency"]["samples"]) == FRAMES
 
 
-def test_masks_are_the_recorded_messages_byte_for_byte(bag, tiny_bundle, tmp_path):
-    rows = replay(bag, tiny_bundle, tmp_path)["masks"]
-    recorded = list(BagReader(tmp_path / "recorded").messages(["/sartm_eval/segment/mask"]))
+def test_masks_are_the_recorded_messages_byte_for_byte(lockstep):
+    out, result = lockstep
+    rows = result["masks"]
+    recorded = list(BagReader(out / "recorded").messages(["/sartm_eval/segment/mask"]))
     assert [message.stamp_ns for message in recorded] == [row["stamp_ns"] for row in rows]
     for message, row in zip(recorded, rows, strict=True):
-        assert read_ids(tmp_path / row["file"]).tobytes() == pixels_of(message).tobytes()
+        assert read_ids(out / row["file"]).tobytes() == pixels_of(message).tobytes()
         assert message.decode().header.frame_id == "rgb"
 
 
