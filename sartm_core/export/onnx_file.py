@@ -7,15 +7,17 @@ import io
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import onnx
-import onnxruntime
 import torch
 
 from sartm_core.errors import SartmError
 from sartm_core.export.graph import MaskGraph
+from sartm_core.runtime import default_threads
+from sartm_core.runtime import onnxruntime as runtime
 
 INPUTS = ("rgb", "thermal", "thermal_valid", "present")
 OUTPUTS = ("mask", "confidence")
@@ -94,9 +96,9 @@ def drop_logits(source: Path, target: Path) -> None:
         raise SartmError("the shipped graph differs from the one that was checked")
 
 
-def open_session(path: Path) -> onnxruntime.InferenceSession:
-    """The file on ONNX Runtime's CPU provider: the reference of every other runtime."""
-    return onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+def open_session(path: Path) -> Any:
+    """The file on ONNX Runtime, on the CPU: the reference of every other runtime."""
+    return runtime.open_session(path, default_threads())
 
 
 def check_parity(graph: MaskGraph, path: Path, feeds: Sequence[Feed]) -> float:
