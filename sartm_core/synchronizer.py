@@ -245,22 +245,21 @@ class Synchronizer:
             for other in self._undecided()
             if other is not rgb and abs(other.time - thermal.time) <= self._slop
         ]
-        if any(c is not thermal and abs(c.time - rgb.time) <= offset for c in choices):
-            return False
-        if any(abs(rival.time - thermal.time) <= offset for rival in rivals):
-            return False
-        if self._thermal_seen.may_still_come(rgb.time, offset):
-            return False
-        if self._rgb_seen.may_still_come(thermal.time, offset):
+        if (
+            any(c is not thermal and abs(c.time - rgb.time) <= offset for c in choices)
+            or any(abs(rival.time - thermal.time) <= offset for rival in rivals)
+            or self._thermal_seen.may_still_come(rgb.time, offset)
+            or self._rgb_seen.may_still_come(thermal.time, offset)
+        ):
             return False
         only_thermal = len(choices) == 1 and not self._thermal_seen.may_still_come(
             rgb.time, self._slop
         )
         only_rgb = not rivals and not self._rgb_seen.may_still_come(thermal.time, self._slop)
-        if only_thermal or only_rgb:
-            self._settle(rgb, thermal)
-            return True
-        return False
+        if not only_thermal and not only_rgb:
+            return False
+        self._settle(rgb, thermal)
+        return True
 
     def _decide(self, count: int) -> None:
         """Decide the first ``count`` waiting RGB images with what has been seen so far."""
@@ -340,10 +339,8 @@ class Synchronizer:
                 thermal.taken = self.params.mode == "match"
                 self._last_alone_out = thermal.time
                 self._count["thermal_only"] += 1
-                pair = Pair(
-                    None, thermal.item, None, thermal.stamp_ns, None, "no_rgb", thermal.arrival_ns
-                )
-                pairs.append(pair)
+                stamp, arrival = thermal.stamp_ns, thermal.arrival_ns
+                pairs.append(Pair(None, thermal.item, None, stamp, None, "no_rgb", arrival))
         return pairs
 
     def _alone(self) -> list[_Thermal]:
@@ -364,9 +361,8 @@ class Synchronizer:
         grace = self._slop + self._max_wait
         period = self._rgb_seen.arrival_period_ns()
         silence = self._max_hold if period is None else SILENT_PERIODS * period
-        since = self._rgb_seen.last_arrival_ns
-        if since is None:
-            since = self._first_arrival or 0
+        last = self._rgb_seen.last_arrival_ns
+        since = last if last is not None else self._first_arrival or 0
         return max(since + max(silence, grace), thermal.arrival_ns + grace)
 
     # Bookkeeping
