@@ -7,6 +7,8 @@ and shows them as a video and a report. This is what `make demo` and demo.launch
 from __future__ import annotations
 
 import argparse
+import os
+import shutil
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -190,6 +192,8 @@ def last_lines(demo: Demo, metrics: dict[str, Any]) -> list[str]:
     means = ", ".join(f"{name} {part['miou']:.2f}" for name, part in parts.items() if part["miou"])
     iou = [(value, name) for name, value in score["iou"].items() if value is not None]
     classes = ", ".join(f"{name} {value:.2f}" for value, name in sorted(iou, reverse=True)[:3])
+    in_environment = Path(os.path.relpath(Path(sys.executable).parent / "sartm"))
+    sartm = "sartm" if shutil.which("sartm") else in_environment
     return [
         f"{account['sent']} RGB images ({demo.rate_hz:g} Hz) and thermal images "
         f"({demo.thermal_rate_hz:g} Hz, stamped {demo.thermal_offset_s * 1e3:.0f} ms early) went "
@@ -199,7 +203,7 @@ def last_lines(demo: Demo, metrics: dict[str, Any]) -> list[str]:
         f"Against the exact labels of this synthetic drive: mean IoU {means}; best: {classes}.",
         f"Look:        {demo.out / 'overlay.mp4'} and {demo.out / 'report.html'} in a browser; "
         f"the masks are in {demo.out / 'masks'}.",
-        "Your bag:    sartm bag eval my.mcap --model sartm-s --through-node --out out/mine",
+        f"Your bag:    {sartm} bag eval my.mcap --model sartm-s --through-node --out out/mine",
         "Your robot:  ros2 launch sartm_ros segment.launch.py rgb_topic:=/cam/rgb "
         "thermal_topic:=/cam/thermal model:=sartm-s",
     ]
