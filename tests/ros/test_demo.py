@@ -51,11 +51,16 @@ def test_every_image_gets_a_mask_and_the_accounting_closes(shown):
 
 def test_thermal_images_are_paired_with_the_offset_of_their_stamps(shown):
     demo, _ = shown
-    infos = BagReader(demo.out / "recorded").messages([f"{NAMESPACE}/segment/frame_info"])
-    values = [{p.key: p.value for p in info.decode().status[0].values} for info in infos]
-    assert {row["modalities"] for row in values} == {"rgb+thermal"}
-    ages = [abs(float(row["thermal_age_ms"])) for row in values]
-    assert max(ages) <= 1e3 / 9 / 2 + 1, "the nearest image of a 9 Hz camera"
+    infos = list(BagReader(demo.out / "recorded").messages([f"{NAMESPACE}/segment/frame_info"]))
+    rows = [
+        (info.stamp_ns, {p.key: p.value for p in info.decode().status[0].values}) for info in infos
+    ]
+    paired = [(stamp, row) for stamp, row in rows if row["modalities"] == "rgb+thermal"]
+    assert len(paired) > len(rows) / 2, "a busy machine may be late for some"
+    for stamp, row in paired:
+        seconds, nanoseconds = map(int, row["thermal_stamp"].split("."))
+        seen = seconds * 10**9 + nanoseconds + round(demo.thermal_offset_s * 1e9)
+        assert float(row["thermal_age_ms"]) == pytest.approx((stamp - seen) / 1e6, abs=0.01)
 
 
 def test_the_video_has_one_picture_for_each_rgb_image(shown):
