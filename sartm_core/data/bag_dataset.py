@@ -11,7 +11,7 @@ import numpy as np
 
 from sartm_core.classes import ClassInfo, ClassTable
 from sartm_core.data.bags import BagReader, BagTopics, frame_about, pixels_of
-from sartm_core.data.datasets import Sample, is_night
+from sartm_core.data.sample import Sample, is_night
 from sartm_core.errors import SartmError
 from sartm_core.frames import Image
 

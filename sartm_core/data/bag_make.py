@@ -24,7 +24,7 @@ from sartm_core.errors import SartmError
 from sartm_core.frames import Image, ThermalImage
 
 if TYPE_CHECKING:
-    from sartm_core.data.datasets import Dataset
+    from sartm_core.data.sample import Dataset
     from sartm_core.data.synthetic import SceneSequence
 
 START_NS = 1_700_000_000 * SECOND

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from sartm_core.classes import CLASS_TABLES, IGNORE_ID, ClassInfo, ClassTable
-from sartm_core.data.datasets import Sample, is_night
 from sartm_core.data.images import list_images, read_ids, read_rgb, read_thermal
+from sartm_core.data.sample import Sample, is_night
 from sartm_core.errors import SartmError
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from urllib.parse import parse_qsl
 
 from sartm_core.classes import MFNET, ClassTable
-from sartm_core.data.datasets import Sample
+from sartm_core.data.sample import Sample
 from sartm_core.errors import SartmError
 
 SPLITS = {None: 0, "train": 0, "val": 1, "test": 2}

@@ -12,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from sartm_core.classes import IGNORE_ID, ClassTable
-from sartm_core.data.datasets import Dataset, Sample
 from sartm_core.data.images import write_png
+from sartm_core.data.sample import Dataset, Sample
 from sartm_core.errors import SartmError
 from sartm_core.evaluation.report import Picture
 from sartm_core.evaluation.tally import Tally

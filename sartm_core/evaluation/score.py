@@ -6,8 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from sartm_core.data.datasets import Dataset
 from sartm_core.data.images import list_images, read_ids
+from sartm_core.data.sample import Dataset
 from sartm_core.errors import SartmError
 from sartm_core.evaluation.evaluate import describe_run, fit_to_label, picture, require_label
 from sartm_core.evaluation.report import Picture

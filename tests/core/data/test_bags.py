@@ -34,7 +34,7 @@ from sartm_core.data.bags import (
     replay_order,
     with_stamp,
 )
-from sartm_core.data.datasets import Sample
+from sartm_core.data.sample import Sample
 from sartm_core.errors import SartmError
 from sartm_core.synchronizer import Synchronizer, SyncParameters
 

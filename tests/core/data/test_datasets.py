@@ -12,8 +12,9 @@ import PIL.Image
 import pytest
 
 from sartm_core.classes import MFNET
-from sartm_core.data.datasets import is_night, open_dataset, sample_data_root
+from sartm_core.data.datasets import open_dataset, sample_data_root
 from sartm_core.data.images import MAX_PIXELS, read_ids, read_rgb, read_thermal, write_png
+from sartm_core.data.sample import is_night
 from sartm_core.errors import SartmError
 
 SIZE = (12, 16)

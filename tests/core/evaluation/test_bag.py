@@ -23,8 +23,9 @@ from sartm_core.data.bags import (
     BagWriter,
     find_topics,
 )
-from sartm_core.data.datasets import Sample, open_dataset, sample_data_root
+from sartm_core.data.datasets import open_dataset, sample_data_root
 from sartm_core.data.images import read_ids
+from sartm_core.data.sample import Sample
 from sartm_core.errors import SartmError
 from sartm_core.evaluation.bag import replay_through_node, score_run, segment_bag
 from sartm_core.evaluation.evaluate import Plan, evaluate

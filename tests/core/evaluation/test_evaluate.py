@@ -11,8 +11,9 @@ import pytest
 
 from sartm_core.classes import MFNET, PST900, ClassInfo, ClassTable
 from sartm_core.cli import main
-from sartm_core.data.datasets import Sample, is_night, open_dataset
+from sartm_core.data.datasets import open_dataset
 from sartm_core.data.images import read_ids, write_png
+from sartm_core.data.sample import Sample, is_night
 from sartm_core.errors import SartmError
 from sartm_core.evaluation.evaluate import Plan, evaluate, fit_to_label, id_map, shuffled_partners
 from sartm_core.evaluation.score import score
