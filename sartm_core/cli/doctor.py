@@ -50,7 +50,6 @@ _PACKAGES: dict[str, dict[str, tuple[str, ...]]] = {
         "timm": ("timm",),
         "accelerate": ("accelerate",),
         "omegaconf": ("omegaconf",),
-        "safetensors": ("safetensors",),
     },
     "export": {"onnx": ("onnx",), "onnxscript": ("onnxscript",)},
 }
