@@ -121,8 +121,8 @@ def _runtimes() -> dict[str, Check]:
         from sartm_core.runtime import RUNTIMES
     except ImportError as error:
         return {"onnxruntime": _check(f"{error}; {_install('base')}")}
-    bundles = sorted(shipped_bundles().values())
-    return {name: _runtime(name, bundles[0] if bundles else None) for name in RUNTIMES}
+    _, bundle = min(shipped_bundles().items(), default=("", None))
+    return {name: _runtime(name, bundle) for name in RUNTIMES}
 
 
 def _runtime(name: str, bundle_path: Path | None) -> Check:

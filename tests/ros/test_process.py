@@ -133,7 +133,8 @@ def test_wrong_arguments_end_it_with_one_line(ros_args: list[str], said: str) ->
 def test_an_inference_that_hangs_ends_the_process(probe: Probe, tmp_path: Path) -> None:
     from tests.bundles import write_tiny_bundle
 
-    slow = write_tiny_bundle(tmp_path / "slow", height=480, width=640, work=60)
+    # The watchdog looks once a second: one inference must span two looks on a fast machine.
+    slow = write_tiny_bundle(tmp_path / "slow", height=480, width=640, work=400)
     hang = ("-p", "diagnostics.hang_s:=0.2", "-p", "model.threads:=1")
     with node_process(*arguments(probe, slow, *hang)) as process:
         probe.wait_until_connected()
