@@ -25,10 +25,10 @@ from sartm_core.files import write_json_atomic
 from sartm_core.machine import describe_machine
 from sartm_core.progress import console
 from sartm_ros.node_bench import HEIGHT, WIDTH, noise_pair
-from sartm_ros.node_process import NodeProcess, isolate_this_process
-from sartm_ros.player import Outgoing, Player
-from sartm_ros.recorder import Recorder
-from sartm_ros.session import node_command, ros_node, spinning
+from sartm_ros.replay.node_process import NodeProcess, isolate_this_process
+from sartm_ros.replay.player import Outgoing, Player
+from sartm_ros.replay.recorder import Recorder
+from sartm_ros.replay.session import node_command, ros_node, spinning
 
 RESULT = Path(__file__).parent / "results" / "startup.json"
 NAMESPACE = "/sartm_startup"

@@ -17,7 +17,7 @@ from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
 
 from sartm_ros.demo import NAMESPACE, Demo
-from sartm_ros.node_process import REACHES_OUT, SETTINGS, isolated_environment
+from sartm_ros.replay.node_process import REACHES_OUT, SETTINGS, isolated_environment
 
 ARGUMENTS = {
     "model": (Demo.model, "bundle folder or shipped name"),

@@ -32,7 +32,7 @@ from sartm_core.progress import console, progress
 from sartm_core.thermal import normalise
 from sartm_core.viz import overlay, thermal_to_rgb
 from sartm_core.viz.video import caption, side_by_side, write_video
-from sartm_ros.node_process import ended_by_signals
+from sartm_ros.replay.node_process import ended_by_signals
 
 NAMESPACE = "/sartm_demo"
 ENOUGH = 0.95

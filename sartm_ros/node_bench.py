@@ -26,10 +26,10 @@ from sartm_core.errors import SartmError
 from sartm_core.progress import progress
 from sartm_core.timing import percentiles
 from sartm_ros.imaging import to_message
-from sartm_ros.node_process import NodeProcess, ended_by_signals, isolate_this_process
-from sartm_ros.player import Outgoing, Player
-from sartm_ros.recorder import Recorder
-from sartm_ros.session import (
+from sartm_ros.replay.node_process import NodeProcess, ended_by_signals, isolate_this_process
+from sartm_ros.replay.player import Outgoing, Player
+from sartm_ros.replay.recorder import Recorder
+from sartm_ros.replay.session import (
     READY_TIMEOUT_S,
     node_command,
     ros_node,

@@ -6,10 +6,10 @@ rclpy = pytest.importorskip("rclpy")
 
 from sartm_core.data.bags import BagTopics  # noqa: E402
 from sartm_core.errors import SartmError  # noqa: E402
-from sartm_ros.balance import Balance  # noqa: E402
-from sartm_ros.journal import Journal, rate_hz  # noqa: E402
-from sartm_ros.player import Outgoing, Survey  # noqa: E402
-from sartm_ros.recorder import Arrival, Info  # noqa: E402
+from sartm_ros.replay.balance import Balance  # noqa: E402
+from sartm_ros.replay.journal import Journal, rate_hz  # noqa: E402
+from sartm_ros.replay.player import Outgoing, Survey  # noqa: E402
+from sartm_ros.replay.recorder import Arrival, Info  # noqa: E402
 
 pytestmark = pytest.mark.ros
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from sartm_core.errors import SartmError
-from sartm_ros.node_process import NodeProcess, free_domain, isolated_environment
+from sartm_ros.replay.node_process import NodeProcess, free_domain, isolated_environment
 
 ROOT = Path(__file__).resolve().parents[2]
 SLEEP = [sys.executable, "-S", "-c", "import time; print('up', flush=True); time.sleep(60)"]
@@ -57,7 +57,7 @@ def test_a_killed_parent_leaves_no_orphan(tmp_path):
     parent = (
         "import os, sys, time; sys.path.insert(0, sys.argv[1])\n"
         "from pathlib import Path\n"
-        "from sartm_ros.node_process import NodeProcess\n"
+        "from sartm_ros.replay.node_process import NodeProcess\n"
         "with NodeProcess(eval(sys.argv[2]), os.environ, Path(sys.argv[3])) as child:\n"
         "    print(child.pid, flush=True)\n"
         "    time.sleep(60)\n"

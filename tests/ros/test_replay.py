@@ -26,7 +26,7 @@ from sartm_core.data.bags import (
 )
 from sartm_core.data.images import read_ids
 from sartm_core.segmenter import load
-from sartm_ros.player import timeline
+from sartm_ros.replay.player import timeline
 
 pytestmark = pytest.mark.ros
 

@@ -17,10 +17,10 @@ from rclpy.signals import SignalHandlerOptions
 
 from sartm_core.errors import SartmError
 from sartm_core.progress import progress
-from sartm_ros.balance import Balance
-from sartm_ros.node_process import AnyNode
-from sartm_ros.player import Player
-from sartm_ros.recorder import Recorder
+from sartm_ros.replay.balance import Balance
+from sartm_ros.replay.node_process import AnyNode
+from sartm_ros.replay.player import Player
+from sartm_ros.replay.recorder import Recorder
 
 READY_TIMEOUT_S = 60.0
 SETTLE_TIMEOUT_S = 8.0

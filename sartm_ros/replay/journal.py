@@ -9,8 +9,8 @@ from typing import Any
 
 from sartm_core.errors import SartmError
 from sartm_core.timing import percentiles
-from sartm_ros.player import Outgoing
-from sartm_ros.recorder import Arrival, Info
+from sartm_ros.replay.player import Outgoing
+from sartm_ros.replay.recorder import Arrival, Info
 
 
 @dataclass(frozen=True, slots=True)

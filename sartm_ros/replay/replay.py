@@ -25,18 +25,18 @@ from sartm_core.machine import describe_machine
 from sartm_core.progress import console, progress
 from sartm_core.synchronizer import SyncParameters
 from sartm_core.timing import describe
-from sartm_ros.journal import Journal, rate_hz
-from sartm_ros.node_process import (
+from sartm_ros.replay.journal import Journal, rate_hz
+from sartm_ros.replay.node_process import (
     AnyNode,
     AttachedNode,
     NodeProcess,
     ended_by_signals,
     isolate_this_process,
 )
-from sartm_ros.player import Outgoing, Player, Survey, survey, timeline
-from sartm_ros.recorder import Recorder
-from sartm_ros.recording import Recording, write_masks
-from sartm_ros.session import (
+from sartm_ros.replay.player import Outgoing, Player, Survey, survey, timeline
+from sartm_ros.replay.recorder import Recorder
+from sartm_ros.replay.recording import Recording, write_masks
+from sartm_ros.replay.session import (
     node_command,
     ros_node,
     settle,
@@ -313,7 +313,3 @@ def _count(text: str) -> int:
     if (value := int(text)) < 0:
         raise argparse.ArgumentTypeError(f"{text} is negative")
     return value
-
-
-if __name__ == "__main__":
-    sys.exit(main())
