@@ -95,7 +95,7 @@ def score(
         metrics, pictures, tally = run(masks, dataset, advance=bar.advance)
     metrics["provenance"] = {"git_rev": git_revision(), "masks": str(masks)}
     if out:
-        tally.write_per_frame(out / PER_FRAME)
+        tally.per_frame().write(out / PER_FRAME)
         metrics["per_frame"] = PER_FRAME
     _finish(metrics, pictures, out, as_json)
 

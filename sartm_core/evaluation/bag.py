@@ -243,7 +243,7 @@ def score_run(
     if len(tally):
         metrics = {**describe_run(dataset, model, tally), **metrics, "per_frame": PER_FRAME}
         metrics["without_mask"] = sum(not files[stem] for stem in dataset.stems)
-        tally.write_per_frame(out / PER_FRAME)
+        tally.per_frame().write(out / PER_FRAME)
         for name, note in tally.showcase(pictures):
             stem, file = scored[name]
             shown.append(picture(dataset.read(stem), dataset, ids[read_ids(file)], note))

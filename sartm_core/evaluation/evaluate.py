@@ -125,7 +125,7 @@ def evaluate(
     if plan.shuffle_thermal:
         shuffled = _shuffled(predictor, dataset, main, ids, plan, advance)
         metrics["shuffle_thermal"] = {"seed": plan.seed, **shuffled.summary()}
-    main.write_per_frame(out / PER_FRAME)
+    main.per_frame().write(out / PER_FRAME)
     metrics["per_frame"] = PER_FRAME
     if plan.write_masks:
         metrics["masks"] = MASKS

@@ -6,11 +6,13 @@ always given with the name of its protocol.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
+import numpy.typing as npt
 
 from sartm_core.classes import FMB, MFNET, PST900, ClassTable
 from sartm_core.errors import SartmError
@@ -143,45 +145,30 @@ def scores(confusion: Confusion, protocol: str, classes: ClassTable) -> dict[str
     Raises:
         SartmError: unknown protocol, or a matrix of another shape.
     """
-    if protocol not in PROTOCOLS:
-        raise SartmError(
-            f"unknown protocol '{protocol}'", got=protocol, expected=", ".join(PROTOCOLS)
-        )
+    rule = _rule(protocol)
     if confusion.shape != (len(classes), len(classes) + 1):
         raise SartmError(
             "the confusion matrix has the wrong shape",
             got=confusion.shape,
             expected=(len(classes), len(classes) + 1),
         )
-    rule = PROTOCOLS[protocol]
-    counts = confusion.copy()
-    if rule.drop_truth_zero:
-        counts[0] = 0
-    if rule.original:
-        counts[:, 0] = 0
-    hits = counts.diagonal()
-    truth = counts.sum(axis=1)
-    taken_for = counts[:, :-1].sum(axis=0)
-    union = truth + taken_for - hits
-
+    hits, truth, taken_for = _counts(confusion, rule)
+    ious = class_iou(confusion, protocol)
     iou: dict[str, float | None] = {}
     recalls: list[float] = []
     false_positives: dict[str, int] = {}
-    for info in classes.classes[rule.first :]:
+    for info, value in zip(classes.classes[rule.first :], ious.tolist(), strict=True):
         k = info.id
+        iou[info.name] = None if math.isnan(value) else value
         if truth[k]:
             recalls.append(float(hits[k] / truth[k]))
         elif rule.absent == "counted 0":
             recalls.append(0.0)
-        if truth[k] or (rule.absent == "left out if never predicted" and union[k]):
-            iou[info.name] = float(hits[k] / union[k])
-        else:
-            iou[info.name] = 0.0 if rule.absent == "counted 0" else None
         if not truth[k] and not (rule.original and k == 0):
             false_positives[info.name] = int(taken_for[k])
-    counted = [value for value in iou.values() if value is not None]
+    miou = float(mean_iou(ious))
     return {
-        "miou": float(np.mean(counted)) if counted else None,
+        "miou": None if math.isnan(miou) else miou,
         "iou": iou,
         "acc": float(np.mean(recalls)) if recalls else None,
         "present": int(np.count_nonzero(truth[rule.first :])),
@@ -189,6 +176,58 @@ def scores(confusion: Confusion, protocol: str, classes: ClassTable) -> dict[str
     }
 
 
+def class_iou(confusion: Confusion, protocol: str) -> npt.NDArray[np.float64]:
+    """IoU of each class under one protocol, for one matrix or for many at once.
+
+    Args:
+        confusion: int64 [..., C, C+1].
+        protocol: a name of :data:`PROTOCOLS`.
+
+    Returns:
+        float64 [..., K], the K classes of the protocol's mean in the order of their ids (without
+        class 0 where the protocol leaves it out); NaN for a class that is left out.
+
+    Raises:
+        SartmError: unknown protocol.
+    """
+    rule = _rule(protocol)
+    hits, truth, taken_for = _counts(confusion, rule)
+    union = truth + taken_for - hits
+    counted = truth > 0
+    if rule.absent == "left out if never predicted":
+        counted = union > 0
+    absent = 0.0 if rule.absent == "counted 0" else np.nan
+    iou = np.where(counted, hits / np.maximum(union, 1), absent)
+    return np.asarray(iou[..., rule.first :], np.float64)
+
+
+def mean_iou(ious: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """float64 [...]: the mean of what :func:`class_iou` gave; NaN where no class counts."""
+    counted = ~np.isnan(ious)
+    number = counted.sum(axis=-1)
+    total = np.where(counted, ious, 0.0).sum(axis=-1)
+    return np.where(number > 0, total / np.maximum(number, 1), np.nan)
+
+
 def all_scores(confusion: Confusion, classes: ClassTable) -> dict[str, dict[str, Any]]:
     """Protocol name -> scores, for every protocol that the class table can be scored under."""
     return {name: scores(confusion, name, classes) for name in protocols_for(classes)}
+
+
+def _rule(protocol: str) -> Protocol:
+    if protocol not in PROTOCOLS:
+        raise SartmError(
+            f"unknown protocol '{protocol}'", got=protocol, expected=", ".join(PROTOCOLS)
+        )
+    return PROTOCOLS[protocol]
+
+
+def _counts(confusion: Confusion, rule: Protocol) -> tuple[Confusion, Confusion, Confusion]:
+    """Per class, int64 [..., C]: pixels that are right, that are it, that were taken for it."""
+    counts = confusion.copy()
+    if rule.drop_truth_zero:
+        counts[..., 0, :] = 0
+    if rule.original:
+        counts[..., :, 0] = 0
+    hits = np.diagonal(counts, axis1=-2, axis2=-1)
+    return hits, counts.sum(axis=-1), counts[..., :-1].sum(axis=-2)

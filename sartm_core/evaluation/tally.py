@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import io
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from sartm_core.classes import ClassTable
+from sartm_core.evaluation.bootstrap import PerFrame
 from sartm_core.evaluation.metrics import Confusion, confusion
 from sartm_core.evaluation.protocols import all_scores
-from sartm_core.files import write_bytes_atomic
 from sartm_core.frames import Image
 
 MIN_FOREGROUND = 0.005
@@ -90,17 +88,14 @@ class Tally:
             "subsets": subsets,
         }
 
-    def write_per_frame(self, path: Path) -> None:
-        """Write ``names`` [N] and ``confusion`` int64 [N, C, C+1] as npz, sorted by name."""
-        names = sorted(self._frames)
-        data = io.BytesIO()
-        np.savez_compressed(
-            data,
-            names=np.array(names, dtype=np.str_),
-            confusion=np.stack([self._frames[name][0] for name in names]),
-            night=np.array([self._frames[name][1] for name in names]),
+    def per_frame(self) -> PerFrame:
+        """The frames' matrices, sorted by name."""
+        names = tuple(sorted(self._frames))
+        return PerFrame(
+            names,
+            np.stack([self._frames[name][0] for name in names]),
+            np.array([self._frames[name][1] for name in names]),
         )
-        write_bytes_atomic(path, data.getvalue())
 
     def _sum(self, matrices: list[Confusion]) -> Confusion:
         size = len(self.classes)
