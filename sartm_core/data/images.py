@@ -53,6 +53,20 @@ def read_thermal(path: Path) -> Image | npt.NDArray[np.uint16]:
     return _as_uint16(pixels, path)
 
 
+def read_rgb_thermal(path: Path) -> tuple[Image, Image]:
+    """Read a picture with thermal as its fourth channel: HxWx3 RGB and HxW thermal, uint8."""
+    picture = _open(path)
+    if picture.mode != "RGBA":
+        raise SartmError(
+            f"{path} does not hold RGB and thermal",
+            got=f"pixel mode {picture.mode}",
+            expected="8-bit RGBA PNG with thermal as the fourth channel",
+            remedy="use MFNet's own files, or lay rgb/ and thermal/ out as a folder data set",
+        )
+    pixels = np.array(picture, dtype=np.uint8)
+    return np.ascontiguousarray(pixels[..., :3]), np.ascontiguousarray(pixels[..., 3])
+
+
 def read_ids(path: Path) -> Image:
     """Read a label or mask as HxW uint8 class ids (grey or palette PNG, where ids are indices)."""
     if path.suffix.lower() != ".png":

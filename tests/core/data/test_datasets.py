@@ -192,7 +192,7 @@ def test_bad_folders_are_refused_naming_the_file(site: Path, spoil, message: str
     ("spec", "split", "message"),
     [
         ("{site}", None, "expected KIND:PATH"),
-        ("zip:{site}", None, "one of folder, synthetic"),
+        ("zip:{site}", None, "one of folder, mfnet, msrs, pst900, fmb, synthetic"),
         ("folder:", None, "KIND:PATH"),
         ("folder:{site}/nowhere", None, "no such folder"),
         ("folder:{site}", "test", "no split 'test'.*one of val"),
