@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
+import numpy.typing as npt
 
 from sartm_core.errors import SartmError
 from sartm_core.frames import Image
@@ -150,3 +151,94 @@ def class_table(name: str) -> ClassTable:
     if name not in CLASS_TABLES:
         raise SartmError("unknown class table", got=repr(name), expected=", ".join(CLASS_TABLES))
     return CLASS_TABLES[name]
+
+
+@dataclass(frozen=True, slots=True)
+class MergedTables:
+    """Several class tables as one, for training on data sets that label different things.
+
+    Attributes:
+        table: all classes; class 0 is everybody's background.
+        lookups: for each source, uint8 [256]: its id to the merged id; 255 and what the source
+            does not name give 255.
+        labelled: for each source, bool [C]: the merged classes that it labels. A pixel that the
+            source calls 0 may be any class that is False here.
+    """
+
+    table: ClassTable
+    lookups: tuple[Image, ...]
+    labelled: tuple[npt.NDArray[np.bool_], ...]
+
+
+def merge_tables(tables: Sequence[ClassTable], name: str = "merged") -> MergedTables:
+    """Join class tables: classes of the same first word are one, in order of first appearance.
+
+    MFNet's ``bike`` and FMB's ``bicycle`` are both called "bicycle" first and become one class
+    with the first one's name and colour and the words of both. A class without words goes by its
+    name. A name or colour that is taken by another class is changed.
+
+    Args:
+        tables: at least one.
+        name: of the merged table.
+
+    Raises:
+        SartmError: no table, two classes of one table with the same first word, or more than 255
+            classes.
+    """
+    if not tables:
+        raise SartmError("no class tables to merge", expected="one or more")
+    merged: dict[str, ClassInfo] = {}
+    for table in tables:
+        keys = _keys(table)
+        for key, info in zip(keys, table.classes, strict=True):
+            if key in merged:
+                known = merged[key]
+                words = tuple(dict.fromkeys((*known.words, *info.words)))
+                merged[key] = replace(known, words=words)
+            else:
+                merged[key] = _fit_in(info, table.name, list(merged.values()))
+    ids = {key: info.id for key, info in merged.items()}
+    lookups = [np.full(256, IGNORE_ID, np.uint8) for _ in tables]
+    labelled = [np.zeros(len(merged), bool) for _ in tables]
+    for table, lookup, has in zip(tables, lookups, labelled, strict=True):
+        for key, info in zip(_keys(table), table.classes, strict=True):
+            lookup[info.id] = ids[key]
+            has[ids[key]] = True
+    return MergedTables(ClassTable(name, tuple(merged.values())), tuple(lookups), tuple(labelled))
+
+
+def spread_color(index: int) -> tuple[int, int, int]:
+    """PASCAL VOC's palette: the bits of 0..255, spread over red, green and blue."""
+    red, green, blue = (
+        sum((index >> (3 * bit + channel) & 1) << (7 - bit) for bit in range(3))
+        for channel in range(3)
+    )
+    return red, green, blue
+
+
+def _keys(table: ClassTable) -> list[str]:
+    """What each class is joined by: the first word, "" for class 0."""
+    keys = [(*info.words, info.name.replace("_", " "))[0].casefold() for info in table.classes]
+    keys[0] = ""
+    twice = sorted({key for key in keys if keys.count(key) > 1})
+    if twice:
+        raise SartmError(
+            f"class table '{table.name}' cannot be merged",
+            got=f"several classes called '{twice[0]}'",
+            expected="a first word of its own for each class",
+            remedy="give one of them another first word",
+        )
+    return keys
+
+
+def _fit_in(info: ClassInfo, source: str, taken: Sequence[ClassInfo]) -> ClassInfo:
+    """The class with the next id, and a name and colour that nobody has yet."""
+    names = {other.name for other in taken}
+    colors = {other.color for other in taken}
+    choices = (info.color, *(spread_color(index) for index in range(256)))
+    return ClassInfo(
+        id=len(taken),
+        name=f"{source}_{info.name}" if info.name in names else info.name,
+        color=next(color for color in choices if color not in colors),
+        words=info.words,
+    )

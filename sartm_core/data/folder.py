@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from sartm_core.classes import CLASS_TABLES, IGNORE_ID, ClassInfo, ClassTable
+from sartm_core.classes import CLASS_TABLES, IGNORE_ID, ClassInfo, ClassTable, spread_color
 from sartm_core.data.paired import (
     FrameList,
     PairedFiles,
@@ -73,7 +73,7 @@ def _table(names: tuple[str, ...], palette: list[tuple[int, int, int]], folder: 
     for known in CLASS_TABLES.values():
         if known.names == names:
             return known
-    colors = palette or [_spread_color(index) for index in range(len(names))]
+    colors = palette or [spread_color(index) for index in range(len(names))]
     return ClassTable(
         folder,
         tuple(
@@ -87,13 +87,4 @@ def _color(entry: Any) -> tuple[int, int, int]:
     red, green, blue = (int(value) for value in entry)
     if not all(0 <= value <= 255 for value in (red, green, blue)):
         raise ValueError(f"colour {entry}")
-    return red, green, blue
-
-
-def _spread_color(index: int) -> tuple[int, int, int]:
-    """PASCAL VOC's palette: the bits of the id, spread over red, green and blue."""
-    red, green, blue = (
-        sum((index >> (3 * bit + channel) & 1) << (7 - bit) for bit in range(3))
-        for channel in range(3)
-    )
     return red, green, blue
