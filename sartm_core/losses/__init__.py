@@ -1,5 +1,7 @@
-"""Losses, as functions of logits and labels."""
+"""Losses: functions of logits, features and labels, over the joint batch of all processes."""
 
+from sartm_core.losses.cmkd import CmkdConfig, CrossModalDistillation
+from sartm_core.losses.gradients import gradient_norms
 from sartm_core.losses.segmentation import (
     LossConfig,
     dice_loss,
@@ -7,4 +9,12 @@ from sartm_core.losses.segmentation import (
     segmentation_loss,
 )
 
-__all__ = ["LossConfig", "dice_loss", "hardest_mean", "segmentation_loss"]
+__all__ = [
+    "CmkdConfig",
+    "CrossModalDistillation",
+    "LossConfig",
+    "dice_loss",
+    "gradient_norms",
+    "hardest_mean",
+    "segmentation_loss",
+]
