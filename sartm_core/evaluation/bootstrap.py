@@ -9,12 +9,9 @@ happen to be. The spread over training seeds is not in these intervals.
 from __future__ import annotations
 
 import io
-import re
 import zipfile
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -22,19 +19,15 @@ import numpy.typing as npt
 from sartm_core.errors import SartmError
 from sartm_core.evaluation.metrics import Confusion
 from sartm_core.evaluation.protocols import class_iou, mean_iou
+from sartm_core.evaluation.recording import find_blocks
 from sartm_core.files import write_bytes_atomic
 
-BLOCK = 8
-"""Recording numbers (seconds, where names are stamps) in a block, and the gap that ends one. On
-MFNet's recordings the agreement of a model with the labels is correlated up to about 4 numbers."""
 RESAMPLES = 2000
 LEVEL = 0.95
 MIN_BLOCKS = 5
 """With fewer blocks there is no interval: resampling so few says nothing."""
 DETECTABLE = 1.96 + 0.84
 """Standard errors of a true difference that a two-sided 5 % test finds in 80 % of the cases."""
-
-_STAMP = 10**17  # nanoseconds since 1970, where frames are named by stamp
 
 
 @dataclass(frozen=True)
@@ -178,51 +171,6 @@ def check_same_frames(a: PerFrame, b: PerFrame) -> None:
         )
 
 
-def find_blocks(
-    names: tuple[str, ...], night: npt.NDArray[np.bool_], block: int = BLOCK
-) -> npt.NDArray[np.intp]:
-    """Which block of a recording each frame belongs to.
-
-    The last number in a name is its place in the recording, what stands before it names the
-    recording ("00101D": place 101). Frames of one recording and time of day whose places are at
-    most ``block`` apart form a run; long runs are cut into equal parts of about ``block`` places.
-    Numbers as long as stamps in nanoseconds count in seconds.
-
-    Args:
-        names: of the N frames.
-        night: bool [N]; no block has frames of both.
-        block: places.
-
-    Returns:
-        intp [N], 0 to the number of blocks - 1.
-    """
-    groups: dict[tuple[str, bool], list[tuple[float, int]]] = {}
-    for index, (name, dark) in enumerate(zip(names, night, strict=True)):
-        recording, place = _place(name)
-        groups.setdefault((recording, bool(dark)), []).append((place, index))
-    keys: dict[int, tuple[str, bool, int, int]] = {}
-    for (recording, dark), members in groups.items():
-        members.sort()
-        gaps = [i for i, (one, two) in enumerate(pairwise(members), 1) if two[0] - one[0] > block]
-        for start, stop in pairwise((0, *gaps, len(members))):
-            first, last = members[start][0], members[stop - 1][0]
-            parts = max(1, round((last - first + 1) / block))
-            for place, index in members[start:stop]:
-                part = int((place - first) * parts / (last - first + 1))
-                keys[index] = (recording, dark, start, part)
-    numbers = {key: number for number, key in enumerate(sorted(set(keys.values())))}
-    return np.array([numbers[keys[index]] for index in range(len(names))], np.intp)
-
-
-def _place(name: str) -> tuple[str, float]:
-    """("recording", place in it) of a frame name; a second pass of a bag ("@2") is the same."""
-    found = re.fullmatch(r"(.*?)(\d+)\D*", re.sub(r"@\d+$", "", name), re.DOTALL)
-    if not found:
-        return name, 0.0
-    number = int(found[2])
-    return found[1], number / 1e9 if number >= _STAMP else float(number)
-
-
 def _scores(
     frames: PerFrame, protocol: str, resamples: int, seed: int
 ) -> tuple[npt.NDArray[np.float64], int]:
@@ -254,16 +202,6 @@ def _estimate(column: npt.NDArray[np.float64], blocks: int) -> Estimate:
     tail = 50 * (1 - LEVEL)
     low, high = np.percentile(resampled, (tail, 100 - tail))
     return Estimate(value, float(low), float(high), float(resampled.std(ddof=1)))
-
-
-def summarise(estimates: Estimates, protocol: str) -> dict[str, Any]:
-    """The section ``interval`` of metrics.json."""
-    return {
-        "protocol": protocol,
-        "miou": estimates.miou.as_dict(),
-        "level": LEVEL,
-        "blocks": estimates.blocks,
-    }
 
 
 def _some(names: list[str]) -> str:

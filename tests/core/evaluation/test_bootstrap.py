@@ -9,15 +9,16 @@ import pytest
 
 from sartm_core.classes import MFNET
 from sartm_core.errors import SartmError
-from sartm_core.evaluation.bootstrap import PerFrame, difference, find_blocks, interval
+from sartm_core.evaluation.bootstrap import PerFrame, difference, interval
 from sartm_core.evaluation.protocols import protocols_for, scores
+from sartm_core.evaluation.recording import find_blocks, find_runs
 
 CLASSES = len(MFNET)
 
 
-def blocks_of(*names: str, block: int = 8) -> list[int]:
+def blocks_of(*names: str) -> list[int]:
     night = np.array([name.endswith("N") for name in names])
-    return find_blocks(names, night, block).tolist()
+    return find_blocks(names, night).tolist()
 
 
 def numbered(first: int, last: int, suffix: str = "D") -> list[str]:
@@ -67,6 +68,12 @@ def test_blocks_do_not_depend_on_the_order() -> None:
     assert dict(zip(names, blocks_of(*names), strict=True)) == dict(
         zip(shuffled, blocks_of(*shuffled), strict=True)
     )
+
+
+def test_runs_follow_the_recording() -> None:
+    names = ["00103D", "00101D", "00102N", "00120D", "00102D"]
+    night = np.array([name.endswith("N") for name in names])
+    assert find_runs(names, night) == [[1, 4, 0], [3], [2]]
 
 
 @pytest.mark.parametrize("protocol", protocols_for(MFNET))
