@@ -209,23 +209,25 @@ class CrossModalDistillation(nn.Module):
         self._pending = {}
 
     @torch.no_grad()
-    def similarities(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """Cosines between words and between the averaged prototypes of ``fused``, for pictures.
+    def similarities(self) -> dict[str, torch.Tensor]:
+        """Cosines between words and between averaged prototypes, around their centres; for
+        pictures.
 
         Returns:
-            Two of [K,K], -1..1, over the K classes that have a word; zeros in the second one for a
-            class that was never present.
+            ``words`` and each view -> [K,K], -1..1, over the K classes that have a word; NaN where
+            a view has not seen a class.
         """
-        words = self.words[self.named]
-        text = similarity(words, words, self.centre, 1.0)
+        pictures = {"words": similarity(self.words, self.words, self.centre, 1.0)}
         if self.running is not None:
-            visual = self.running.mean[self.named]
-            return text, similarity(visual, visual, torch.zeros_like(visual[0]), 1.0)
-        bank = self._bank("fused")
-        nobody = torch.zeros_like(bank.seen)
-        centre = bank.centre(bank.mean, nobody, self.named)
-        visual = torch.where(bank.seen.unsqueeze(1), bank.mean, centre)[self.named]
-        return text, similarity(visual, visual, centre, 1.0)
+            mean = self.running.mean
+            pictures["fused"] = similarity(mean, mean, torch.zeros_like(mean[0]), 1.0)
+        for name in self.banks:
+            bank = self._bank(name)
+            centre = bank.centre(bank.mean, torch.zeros_like(bank.seen), self.named)
+            known = bank.seen[:, None] & bank.seen[None, :]
+            cosines = similarity(bank.mean, bank.mean, centre, 1.0)
+            pictures[name] = cosines.masked_fill(~known, torch.nan)
+        return {name: matrix[self.named][:, self.named] for name, matrix in pictures.items()}
 
     def _observe(self, views: Mapping[str, View], label: torch.Tensor) -> dict[str, _Observed]:
         config = self.config
