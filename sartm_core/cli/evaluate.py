@@ -32,6 +32,10 @@ def evaluate(
     shuffle_thermal: Annotated[
         bool, typer.Option("--shuffle-thermal", help="Also give each RGB another frame's thermal.")
     ] = False,
+    corrupt: Annotated[
+        str | None,
+        typer.Option(help="Also score under corruptions: all, or names such as fog,thermal_shift."),
+    ] = None,
     masks: Annotated[bool, typer.Option("--masks", help="Keep the masks as PNG.")] = False,
     runtime: Annotated[str, typer.Option(help="auto or onnxruntime.")] = "auto",
     precision: Annotated[str, typer.Option(help="auto, fp32, ...")] = "auto",
@@ -45,13 +49,15 @@ def evaluate(
     Example: sartm evaluate sartm-s --data folder:data/site --split val --out out/eval
     """
     from sartm_core.data.datasets import open_dataset
+    from sartm_core.evaluation.corruptions import select
     from sartm_core.evaluation.evaluate import Plan
     from sartm_core.evaluation.evaluate import evaluate as run
 
     dataset = open_dataset(data, split)
     plan = Plan(
-        modalities=tuple(name.strip() for name in modalities.split(",")),
+        modalities=_names(modalities),
         shuffle_thermal=shuffle_thermal,
+        corruptions=select(_names(corrupt)) if corrupt is not None else (),
         write_masks=masks,
     )
     with (
@@ -110,8 +116,15 @@ def summary_lines(metrics: Mapping[str, Any]) -> list[str]:
     headline, scores = next(iter(metrics["protocols"].items()))
     for label, part in _parts(metrics):
         lines.append(f"  {label:<20} mIoU {_figure(part['protocols'][headline]['miou'])}")
+    for name, row in metrics.get("corruptions", {}).items():
+        label = "corrupted, mean" if name == "mean" else name
+        lines.append(f"  {label:<20} kept {_figure(row['mean']['retained'])}")
     lines += [f"    {name:<18} IoU  {_figure(iou)}" for name, iou in scores["iou"].items()]
     return lines
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in text.split(","))
 
 
 def _parts(metrics: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:

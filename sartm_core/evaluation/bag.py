@@ -21,6 +21,7 @@ from sartm_core.data.bag_dataset import BagDataset
 from sartm_core.data.bags import BagMessage, BagReader, pixels_of, replay_order
 from sartm_core.data.images import read_ids, write_png
 from sartm_core.errors import BadImageError, SartmError
+from sartm_core.evaluation.detail import Detail
 from sartm_core.evaluation.evaluate import (
     MASKS,
     PER_FRAME,
@@ -230,18 +231,19 @@ def score_run(
     for row in run["masks"]:
         files[row["stem"]].append(out / row["file"])
     ids = id_map(classes, dataset.classes)
-    tally = Tally(dataset.classes)
+    tally, detail = Tally(dataset.classes), Detail(dataset.classes)
     scored: dict[str, tuple[str, Path]] = {}
     for stem, label in dataset.labels():
         for number, file in enumerate(files[stem], start=1):
             name = stem if number == 1 else f"{stem}@{number}"
             mask = fit_to_label(ids[read_ids(file)], label)
             tally.add(name, label, mask, night=stem in dataset.nights)
+            detail.add(label, mask)
             scored[name] = (stem, file)
     metrics: dict[str, Any] = {"bag": str(dataset.bag.path), "masks": MASKS}
     shown: list[Picture] = []
     if len(tally):
-        metrics = {**describe_run(dataset, model, tally), **metrics, "per_frame": PER_FRAME}
+        metrics = {**describe_run(dataset, model, tally, detail), **metrics, "per_frame": PER_FRAME}
         metrics["without_mask"] = sum(not files[stem] for stem in dataset.stems)
         tally.per_frame().write(out / PER_FRAME)
         for name, note in tally.showcase(pictures):

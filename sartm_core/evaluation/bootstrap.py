@@ -12,6 +12,7 @@ import io
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -91,10 +92,6 @@ class Estimate:
     def smallest_detectable(self) -> float | None:
         """The true difference that would be found in 80 % of the cases at 5 % error."""
         return None if self.spread is None else DETECTABLE * self.spread
-
-    def as_dict(self) -> dict[str, float | None]:
-        """``value``, ``low``, ``high``."""
-        return {"value": self.value, "low": self.low, "high": self.high}
 
 
 @dataclass(frozen=True)
@@ -202,6 +199,19 @@ def _estimate(column: npt.NDArray[np.float64], blocks: int) -> Estimate:
     tail = 50 * (1 - LEVEL)
     low, high = np.percentile(resampled, (tail, 100 - tail))
     return Estimate(value, float(low), float(high), float(resampled.std(ddof=1)))
+
+
+def interval_section(frames: PerFrame, protocol: str) -> dict[str, Any]:
+    """The section ``interval`` of metrics.json: the mean IoU of a protocol, how sure it is."""
+    found = interval(frames, protocol)
+    return {
+        "protocol": protocol,
+        "miou": found.miou.value,
+        "low": found.miou.low,
+        "high": found.miou.high,
+        "level": LEVEL,
+        "blocks": found.blocks,
+    }
 
 
 def _some(names: list[str]) -> str:

@@ -15,7 +15,12 @@ from sartm_core.classes import IGNORE_ID, ClassTable
 from sartm_core.data.images import write_png
 from sartm_core.data.sample import Dataset, Sample
 from sartm_core.errors import SartmError
+from sartm_core.evaluation.bootstrap import interval_section
+from sartm_core.evaluation.corruptions import STRENGTHS
+from sartm_core.evaluation.detail import Detail
+from sartm_core.evaluation.protocols import protocols_for
 from sartm_core.evaluation.report import Picture
+from sartm_core.evaluation.robustness import corruption_examples, corruption_section
 from sartm_core.evaluation.tally import Tally
 from sartm_core.frames import Image, Segmentation, ThermalImage
 from sartm_core.thermal import normalise
@@ -25,6 +30,7 @@ SCHEMA_VERSION = 1
 MODALITIES = ("rgb+thermal", "rgb", "thermal")
 PER_FRAME = "per_frame.npz"
 MASKS = "masks"
+WORST_FRAMES = 10
 
 
 class Predictor(Protocol):
@@ -45,13 +51,16 @@ class Plan:
             not told apart come from the first.
         shuffle_thermal: also pair each RGB image with the thermal image of another frame of the
             same time of day. A model that uses the match between the cameras gets worse.
-        seed: of that shuffle.
+        corruptions: names of ``corruptions.CORRUPTIONS`` under which the first modality is scored
+            too, at every strength.
+        seed: of the shuffle.
         write_masks: whether the masks are kept as PNG.
         pictures: how many frames the report shows.
     """
 
     modalities: tuple[str, ...] = MODALITIES[:1]
     shuffle_thermal: bool = False
+    corruptions: tuple[str, ...] = ()
     seed: int = 0
     write_masks: bool = False
     pictures: int = 6
@@ -73,7 +82,7 @@ class Plan:
 
     def steps(self, frames: int) -> int:
         """How often ``advance`` is called for a data set of so many frames."""
-        return frames * (2 if self.shuffle_thermal else 1)
+        return frames * (1 + self.shuffle_thermal + len(self.corruptions) * len(STRENGTHS))
 
 
 def evaluate(
@@ -95,7 +104,7 @@ def evaluate(
         plan: what to measure.
         model: how metrics.json calls the model.
         classes: what the predictor's ids mean; matched to the data set's by name.
-        advance: called after each frame.
+        advance: called after each step, see ``Plan.steps``.
 
     Returns:
         metrics.json without ``provenance``, and the pictures for the report.
@@ -105,6 +114,8 @@ def evaluate(
     """
     ids = id_map(classes, dataset.classes)
     tallies = {name: Tally(dataset.classes) for name in plan.modalities}
+    first = plan.modalities[0]
+    detail = Detail(dataset.classes)
     timings: list[dict[str, float]] = []
     for stem in dataset.stems:
         sample = dataset.read(stem)
@@ -112,19 +123,30 @@ def evaluate(
         for modality, tally in tallies.items():
             result = _segment(predictor, sample, modality)
             mask = ids[result.mask]
-            tally.add(stem, label, fit_to_label(mask, label), night=sample.night)
-            if modality == plan.modalities[0]:
+            fitted = fit_to_label(mask, label)
+            tally.add(stem, label, fitted, night=sample.night)
+            if modality == first:
+                detail.add(label, fitted, fit_to_label(result.confidence, label))
                 timings.append(result.timings)
                 if plan.write_masks:
                     write_png(out / MASKS / f"{stem}.png", mask)
         advance()
-    main = tallies[plan.modalities[0]]
-    metrics = describe_run(dataset, model, main)
+    main = tallies[first]
+    metrics = describe_run(dataset, model, main, detail)
     if len(tallies) > 1:
         metrics["modalities"] = _modalities(tallies)
     if plan.shuffle_thermal:
         shuffled = _shuffled(predictor, dataset, main, ids, plan, advance)
         metrics["shuffle_thermal"] = {"seed": plan.seed, **shuffled.summary()}
+
+    def segment(sample: Sample) -> Image:
+        mask = ids[_segment(predictor, sample, first).mask]
+        return fit_to_label(mask, require_label(sample, dataset))
+
+    if plan.corruptions:
+        metrics["corruptions"] = corruption_section(
+            segment, dataset, plan.corruptions, main, advance=advance
+        )
     main.per_frame().write(out / PER_FRAME)
     metrics["per_frame"] = PER_FRAME
     if plan.write_masks:
@@ -134,13 +156,14 @@ def evaluate(
     pictures = []
     for stem, note in main.showcase(plan.pictures):
         sample = dataset.read(stem)
-        result = _segment(predictor, sample, plan.modalities[0])
-        pictures.append(picture(sample, dataset, ids[result.mask], note))
+        pictures.append(picture(sample, dataset, segment(sample), note))
+    pictures += corruption_examples(segment, dataset, plan.corruptions, main)
     return metrics, pictures
 
 
-def describe_run(dataset: Dataset, model: str, tally: Tally) -> dict[str, Any]:
+def describe_run(dataset: Dataset, model: str, tally: Tally, detail: Detail) -> dict[str, Any]:
     """The sections of metrics.json that every evaluation on a data set has."""
+    headline = protocols_for(dataset.classes)[0]
     return {
         "schema_version": SCHEMA_VERSION,
         "dataset": dataset.name,
@@ -151,7 +174,10 @@ def describe_run(dataset: Dataset, model: str, tally: Tally) -> dict[str, Any]:
             for info in dataset.classes.classes
         ],
         **tally.summary(),
+        "interval": interval_section(tally.per_frame(), headline),
         "confusion": tally.total().tolist(),
+        **detail.sections(),
+        "worst_frames": tally.worst(WORST_FRAMES),
     }
 
 

@@ -46,6 +46,15 @@ def confusion(truth: Image, prediction: Image, classes: int) -> Confusion:
     return counts
 
 
+def agreement(counts: Confusion) -> float:
+    """Share of a frame's foreground pixels, true or predicted, whose class is right, 0..1.
+
+    A single figure for a single frame, in which most classes are absent; 1 without foreground.
+    """
+    either = int(counts.sum() - counts[0, 0] - counts[0, -1])
+    return float(counts.diagonal()[1:].sum() / either) if either else 1.0
+
+
 def _check_ids(what: str, histogram: npt.NDArray[np.intp], classes: int) -> None:
     strangers = classes + np.flatnonzero(histogram[classes:IGNORE_ID])
     if strangers.size:

@@ -7,12 +7,13 @@ import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import cv2
 import numpy as np
 
 from sartm_core.classes import IGNORE_ID, ClassInfo, ClassTable
+from sartm_core.evaluation.report_details import spoken
 from sartm_core.evaluation.report_sections import sections
 from sartm_core.files import write_bytes_atomic
 from sartm_core.frames import Image
@@ -28,6 +29,7 @@ ERROR_COLORS = {
 """Colours of the error picture, told apart with any colour vision (after Okabe and Ito, 2008)."""
 
 _PICTURE_WIDTH = 420
+_EXAMPLE_WIDTH = 260
 _PICTURE_QUALITY = 82
 
 
@@ -42,6 +44,7 @@ class Picture:
         thermal: hxw uint8, normalised, or None.
         truth: HxW uint8 class ids, 255 = ignore, or None.
         note: why the frame is shown.
+        section: of the report that shows it, ``pictures`` or ``corruptions``.
     """
 
     name: str
@@ -50,6 +53,7 @@ class Picture:
     thermal: Image | None = None
     truth: Image | None = None
     note: str = ""
+    section: Literal["pictures", "corruptions"] = "pictures"
 
 
 def write_report(metrics: Mapping[str, Any], pictures: Sequence[Picture], out_dir: Path) -> Path:
@@ -75,7 +79,8 @@ def write_report(metrics: Mapping[str, Any], pictures: Sequence[Picture], out_di
     table = _class_table(metrics) if pictures else None
     html = environment.get_template("report.html.j2").render(
         **sections(metrics),
-        gallery=[_panels(picture, table) for picture in pictures if table],
+        gallery=[_panels(p, table) for p in pictures if table and p.section == "pictures"],
+        examples=[_example(p, table) for p in pictures if table and p.section == "corruptions"],
         error_colors=ERROR_COLORS,
     )
     path = Path(out_dir) / REPORT
@@ -110,7 +115,7 @@ def error_picture(background: Image, prediction: Image, truth: Image) -> Image:
 
 
 def _panels(picture: Picture, classes: ClassTable) -> dict[str, Any]:
-    """The pictures of one frame as (title, data URI, alternative text)."""
+    """The pictures of one frame."""
     height, width = picture.prediction.shape
     panels: list[tuple[str, Image]] = []
     background = np.full((height, width, 3), 96, np.uint8)
@@ -134,18 +139,34 @@ def _panels(picture: Picture, classes: ClassTable) -> dict[str, Any]:
     }
 
 
+def _example(picture: Picture, classes: ClassTable) -> dict[str, Any]:
+    """What a camera saw under a corruption, and the prediction on it below."""
+    height, width = picture.prediction.shape
+    image = picture.rgb if picture.thermal is None else thermal_to_rgb(picture.thermal)
+    assert image is not None
+    seen = _fit(image, width, height)
+    both = (seen, overlay(seen, picture.prediction, classes, legend=False))
+    name = spoken(picture.name)
+    return {
+        "name": name,
+        "frame": picture.note,
+        "uri": _data_uri(np.vstack(both), _EXAMPLE_WIDTH),
+        "alt": f"Frame {picture.note} under {name}, alone and with the prediction",
+    }
+
+
 def _fit(image: Image, width: int, height: int) -> Image:
     if image.shape[:2] == (height, width):
         return image
     return np.asarray(cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
 
 
-def _data_uri(image: Image) -> str:
+def _data_uri(image: Image, largest: int = _PICTURE_WIDTH) -> str:
     import PIL.Image
 
     height, width = image.shape[:2]
-    if width > _PICTURE_WIDTH:
-        image = _fit(image, _PICTURE_WIDTH, max(1, round(height * _PICTURE_WIDTH / width)))
+    if width > largest:
+        image = _fit(image, largest, max(1, round(height * largest / width)))
     data = io.BytesIO()
     PIL.Image.fromarray(image).save(data, format="WEBP", quality=_PICTURE_QUALITY)
     return "data:image/webp;base64," + base64.b64encode(data.getvalue()).decode()

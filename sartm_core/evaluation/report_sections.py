@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from sartm_core.evaluation.protocols import PROTOCOLS
-from sartm_core.evaluation.verdict import headline_protocol, milliseconds, verdict
+from sartm_core.evaluation.report_details import details
+from sartm_core.evaluation.verdict import headline_protocol, milliseconds, percent, verdict
 from sartm_core.viz import display_color
 
 Metrics = Mapping[str, Any]
@@ -35,6 +36,7 @@ def sections(metrics: Metrics) -> dict[str, Any]:
         "accounts": list(_accounts(metrics)),
         "provenance": list(_flat(metrics.get("provenance", {}))),
         "headline": headline_protocol(metrics),
+        **details(metrics),
     }
 
 
@@ -54,6 +56,9 @@ def _tiles(metrics: Metrics) -> Iterator[dict[str, str]]:
     if headline:
         score = metrics["protocols"][headline]
         note = f"{headline}, {score['present']} of {len(score['iou'])} classes present"
+        sure = metrics.get("interval", {})
+        if sure.get("low") is not None:
+            note = f"{sure['low']:.2f} to {sure['high']:.2f} at {percent(sure['level'])}; {note}"
         yield {"label": "mean IoU", "value": number(score["miou"]), "note": note}
         for subset in ("day", "night"):
             part = metrics.get("subsets", {}).get(subset)
@@ -73,12 +78,13 @@ def _tiles(metrics: Metrics) -> Iterator[dict[str, str]]:
 
 
 def _classes(metrics: Metrics) -> list[dict[str, Any]]:
-    """One row for each class: IoU, recall, precision, support."""
+    """One row for each class: IoU, recall, precision, boundary IoU, support."""
     if "confusion" not in metrics:
         return []
     counts = np.array(metrics["confusion"], np.int64)
     truth, taken_for = counts.sum(axis=1), counts[:, :-1].sum(axis=0)
     hits, total = counts.diagonal(), max(1, int(counts.sum()))
+    boundary = metrics.get("boundary", {}).get("iou", {})
     rows = []
     for info in metrics["classes"]:
         k = info["id"]
@@ -90,6 +96,7 @@ def _classes(metrics: Metrics) -> list[dict[str, Any]]:
                 "iou": float(hits[k] / union) if truth[k] else None,
                 "recall": float(hits[k] / truth[k]) if truth[k] else None,
                 "precision": float(hits[k] / taken_for[k]) if taken_for[k] else None,
+                "boundary": boundary.get(info["name"]),
                 "pixels": int(truth[k]),
                 "share": truth[k] / total,
                 "false_positive_pixels": int(taken_for[k] - hits[k]),
@@ -242,12 +249,6 @@ def _flat(values: Metrics, prefix: str = "") -> Iterator[tuple[str, Any]]:
             yield from _flat(value, f"{prefix}{label}: ")
         else:
             yield prefix + label, value
-
-
-def _count(value: Any) -> Any:
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    return "not reported" if value is None else value
 
 
 def number(value: float | None) -> str:

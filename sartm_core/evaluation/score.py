@@ -9,6 +9,7 @@ from typing import Any
 from sartm_core.data.images import list_images, read_ids
 from sartm_core.data.sample import Dataset
 from sartm_core.errors import SartmError
+from sartm_core.evaluation.detail import Detail
 from sartm_core.evaluation.evaluate import describe_run, fit_to_label, picture, require_label
 from sartm_core.evaluation.report import Picture
 from sartm_core.evaluation.tally import Tally
@@ -42,18 +43,20 @@ def score(
             expected="one PNG for each frame of the split",
             remedy="name the split that was predicted with --split",
         )
-    tally, resized = Tally(dataset.classes), 0
+    tally, detail, resized = Tally(dataset.classes), Detail(dataset.classes), 0
     for stem in dataset.stems:
         sample = dataset.read(stem)
         label = require_label(sample, dataset)
         mask = read_ids(files[stem])
         resized += mask.shape != label.shape
         try:
-            tally.add(stem, label, fit_to_label(mask, label), night=sample.night)
+            fitted = fit_to_label(mask, label)
+            tally.add(stem, label, fitted, night=sample.night)
         except SartmError as error:
             raise SartmError(f"{files[stem]}: {error}") from error
+        detail.add(label, fitted)
         advance()
-    metrics = describe_run(dataset, masks.resolve().name, tally)
+    metrics = describe_run(dataset, masks.resolve().name, tally, detail)
     if resized:
         metrics["resized_masks"] = resized
     shown = [

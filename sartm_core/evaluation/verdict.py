@@ -37,7 +37,7 @@ def _overall(metrics: Metrics) -> Iterator[str]:
     )
     yield (
         f"Mean IoU {score['miou']:.3f} under {headline}, over the {score['present']} of "
-        f"{len(score['iou'])} classes that the ground truth shows."
+        f"{len(score['iou'])} classes that the ground truth shows{_sureness(metrics)}."
     )
     if len(ranked) > 1:
         best, worst = ranked[0], ranked[-1]
@@ -78,6 +78,33 @@ def _conditions(metrics: Metrics) -> Iterator[str]:
             f"Given another frame's thermal image it drops from {whole:.3f} to {value:.3f}: the "
             f"model {verb} what the thermal camera sees at the same moment."
         )
+    yield from _corrupted(metrics)
+
+
+def _sureness(metrics: Metrics) -> str:
+    sure = metrics.get("interval", {})
+    if sure.get("low") is None:
+        return ""
+    return (
+        f"; {percent(sure['level'])} interval {sure['low']:.3f} to {sure['high']:.3f}, from "
+        f"{sure['blocks']} blocks of the recording"
+    )
+
+
+def _corrupted(metrics: Metrics) -> Iterator[str]:
+    section = metrics.get("corruptions", {})
+    kept = {
+        name: row["mean"]["retained"]
+        for name, row in section.items()
+        if name != "mean" and row["mean"]["retained"] is not None
+    }
+    if kept:
+        worst = min(kept, key=lambda name: kept[name])
+        mean = section["mean"]["mean"]["retained"]
+        yield (
+            f"Under simulated corruptions it keeps {percent(mean)} of its score on average, and "
+            f"least under {worst.replace('_', ' ')} ({percent(kept[worst])})."
+        )
 
 
 def _compare(condition: str, value: float, reference: str, other: float) -> str:
@@ -103,6 +130,11 @@ def _operation(metrics: Metrics) -> Iterator[str]:
             f"Of {account['received']} received RGB frames {account['published']} got a mask and "
             f"{dropped} were dropped; {lost} were lost in transport."
         )
+
+
+def percent(share: float) -> str:
+    """A share for people."""
+    return f"{100 * share:.0f} %"
 
 
 def milliseconds(value: float) -> str:

@@ -16,7 +16,9 @@ from sartm_core.data.images import read_ids, write_png
 from sartm_core.data.sample import Sample, is_night
 from sartm_core.errors import SartmError
 from sartm_core.evaluation.evaluate import Plan, evaluate, fit_to_label, id_map, shuffled_partners
+from sartm_core.evaluation.robustness import frozen_sources
 from sartm_core.evaluation.score import score
+from sartm_core.evaluation.tally import Tally
 from sartm_core.frames import Segmentation
 from tests.bundles import CAR, PERSON
 
@@ -111,6 +113,54 @@ def test_shuffled_thermal_costs_what_depends_on_it(tmp_path: Path) -> None:
     assert shuffled["subsets"]["night"]["protocols"]["mfnet8"]["iou"]["person"] < 1.0
     assert metrics["protocols"]["mfnet8"]["iou"]["person"] == 1.0
     assert run(tmp_path, shuffle_thermal=True)["shuffle_thermal"] == shuffled
+
+
+def test_corruptions_cost_what_depends_on_their_camera(tmp_path: Path) -> None:
+    # Of Copier, cars are lost when RGB changes at all, people when thermal does.
+    names = ("over_exposure", "thermal_shift", "thermal_freeze")
+    section = run(tmp_path, corruptions=names)["corruptions"]
+    assert list(section) == [*names, "mean"]
+    assert list(section["thermal_shift"]) == ["1", "2", "3", "mean"]
+    assert section["over_exposure"]["1"] == {"miou": 0.5, "retained": 0.5}
+    assert 0.5 < section["thermal_shift"]["3"]["retained"] < 0.95
+    # A freeze leaves the first frame of a run as it is, and all cars.
+    frozen = [section["thermal_freeze"][strength]["miou"] for strength in ("1", "2", "3")]
+    assert 0.5 < frozen[2] <= frozen[1] < frozen[0] < 1
+    means = [section[name]["2"]["retained"] for name in names]
+    assert section["mean"]["2"]["retained"] == pytest.approx(np.mean(means))
+    means = [section[name]["mean"]["retained"] for name in names]
+    assert section["mean"]["mean"]["retained"] == pytest.approx(np.mean(means))
+    assert run(tmp_path, corruptions=names)["corruptions"] == section
+
+
+def test_a_frozen_camera_stops_in_the_same_run() -> None:
+    tally = Tally(MFNET)
+    label = np.zeros(SHAPE, np.uint8)
+    for number in (*range(101, 113), 130):
+        for suffix in "DN":
+            tally.add(f"{number:05d}{suffix}", label, label, night=suffix == "N")
+    sources = frozen_sources(tally)
+    assert [sources["00112D", strength] for strength in (1, 2, 3)] == ["00111D", "00109D", "00102D"]
+    assert [sources["00103N", strength] for strength in (1, 2, 3)] == ["00102N", "00101N", "00101N"]
+    assert sources["00130D", 3] == "00130D"
+
+
+def test_what_the_confusion_matrix_does_not_show(tmp_path: Path) -> None:
+    metrics = run(tmp_path, modalities=("rgb", "thermal"))
+    assert metrics["boundary"]["iou"]["car"] == 1.0
+    assert metrics["boundary"]["iou"]["person"] == 0.0
+    sizes = metrics["object_size"]["sizes"]
+    assert (
+        sum(size["classes"].get("car", {"objects": 0})["objects"] for size in sizes.values()) == 5
+    )
+    assert metrics["calibration"]["pixels"] > 0
+    assert metrics["interval"] == {
+        "protocol": "mfnet8", "miou": 0.5, "low": None, "high": None, "level": 0.95, "blocks": 2,
+    }  # fmt: skip
+    worst = metrics["worst_frames"]
+    assert [row["name"] for row in worst] == list(STEMS)  # ever fewer people to miss
+    assert worst[0]["note"] == "person: 0 % found"
+    assert worst[0]["agreement"] == pytest.approx(5 * 32 / (5 * 32 + 19 * 15))
 
 
 @pytest.mark.parametrize("count", [2, 3, 10, 41])
@@ -212,6 +262,21 @@ def test_the_evaluate_command(
     assert metrics["provenance"]["versions"]["numpy"]
     assert "tiny" in (out / "report.html").read_text()
     assert sorted(path.name for path in (out / "masks").iterdir()) == ["0D.png", "1N.png", "3N.png"]
+
+
+def test_corruptions_on_the_command_line(
+    site: Path, tiny_bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    words = ("--data", f"folder:{site}", "--split", "val", "--out", out)
+    assert command("evaluate", tiny_bundle, *words, "--corrupt", "low_light, thermal_shift") == 0
+    assert "corrupted, mean      kept 0." in capsys.readouterr().out
+    metrics = json.loads((out / "metrics.json").read_text())
+    assert list(metrics["corruptions"]) == ["low_light", "thermal_shift", "mean"]
+    page = (out / "report.html").read_text()
+    assert page.count("0D under low light") == page.count("0D under thermal shift") == 1
+    assert command("evaluate", tiny_bundle, *words, "--corrupt", "snow") == 1
+    assert "all or some of low_light" in capsys.readouterr().err
 
 
 def test_predicted_masks_score_as_evaluate_does(

@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 
 from sartm_core.classes import MFNET, ClassTable
+from sartm_core.evaluation.corruptions import CORRUPTIONS
+from sartm_core.evaluation.detail import Detail
 from sartm_core.evaluation.evaluate import timing_section
 from sartm_core.evaluation.report import ERROR_COLORS, Picture, error_picture, write_report
 from sartm_core.evaluation.tally import Tally
@@ -18,13 +20,25 @@ from sartm_core.evaluation.verdict import verdict
 EVIL = "<script>alert('x')</script>"
 
 
-def some_metrics(classes: ClassTable = MFNET, **sections: object) -> dict:
+def some_details(tally: Detail) -> dict:
+    """Sections beyond the confusion matrix, with every kind of corruption."""
+    row = {"miou": 0.4, "retained": 0.8}
+    rows = {"1": row, "2": row, "3": {"miou": None, "retained": None}, "mean": row}
+    corruptions = dict.fromkeys((*CORRUPTIONS, "mean"), rows)
+    worst = [{"name": EVIL, "agreement": 0.25, "note": EVIL}]
+    return {**tally.sections(), "corruptions": corruptions, "worst_frames": worst}
+
+
+def some_metrics(classes: ClassTable = MFNET, *, details: bool = False, **sections: object) -> dict:
     rng = np.random.default_rng(0)
-    tally = Tally(classes)
+    tally, detail = Tally(classes), Detail(classes)
     for index in range(6):
         truth = rng.integers(0, 4, (20, 30)).astype(np.uint8)
         mask = np.where(rng.random(truth.shape) < 0.8, truth, 6).astype(np.uint8)
         tally.add(f"{index}", truth, mask, night=index % 2 == 1)
+        detail.add(truth, mask, rng.integers(0, 256, truth.shape).astype(np.uint8))
+    if details:
+        sections = {**some_details(detail), **sections}
     return {
         "dataset": "site",
         "split": "val",
@@ -71,7 +85,7 @@ class Page(HTMLParser):
         self.links += [values[key] or "" for key in ("src", "href") if key in values]
         if tag == "img":
             assert values["alt"]
-        if tag not in ("meta", "link", "img"):
+        if tag not in ("meta", "link", "img", "br"):
             self.open.append(tag)
 
     def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
@@ -96,19 +110,26 @@ ACCOUNTS = {
 def test_all_sections_with_all_data(tmp_path: Path) -> None:
     whole = some_metrics()
     metrics = some_metrics(
+        details=True,
         modalities={"rgb+thermal": whole, "rgb": whole, "mean": {"protocols": whole["protocols"]}},
         shuffle_thermal=whole,
         timing_ms=TIMING,
         accounting=ACCOUNTS,
         provenance={"git_rev": "abc", "versions": {"numpy": "2"}},
     )
-    result = page(tmp_path, metrics, (picture(), picture(rgb=None), picture(truth=None)))
+    example = picture(section="corruptions", name="thermal_shift", rgb=None, truth=None)
+    shown = (picture(), picture(rgb=None), picture(truth=None), example)
+    result = page(tmp_path, metrics, shown)
     assert result.sections == [
         "verdict",
         "classes",
         "conditions",
+        "corruptions",
         "protocols",
         "confusion",
+        "object-size",
+        "calibration",
+        "worst-frames",
         "pictures",
         "timing",
         "accounting",
@@ -117,7 +138,7 @@ def test_all_sections_with_all_data(tmp_path: Path) -> None:
     assert not result.open
     assert "script" not in result.tags
     assert all(link.startswith("data:") for link in result.links)
-    assert sum(link.startswith("data:image/webp") for link in result.links) == 5 + 4 + 3
+    assert sum(link.startswith("data:image/webp") for link in result.links) == 5 + 4 + 3 + 1
 
 
 @pytest.mark.parametrize(
@@ -137,7 +158,7 @@ def test_sections_without_data_are_left_out(
 
 
 def test_names_are_escaped(tmp_path: Path) -> None:
-    metrics = some_metrics(model=EVIL, dataset=EVIL, provenance={EVIL: EVIL})
+    metrics = some_metrics(details=True, model=EVIL, dataset=EVIL, provenance={EVIL: EVIL})
     metrics["classes"][3]["name"] = EVIL
     for part in (metrics, *metrics["subsets"].values()):
         for scores in part["protocols"].values():
@@ -174,6 +195,15 @@ def test_the_verdict_says_what_the_numbers_mean() -> None:
     assert f"Mean IoU {miou:.3f} under mfnet8, over the 3 of 8 classes" in said
     assert re.search(r"never shows guardrail, yet [\d,]+ pixels", said)
     assert f"Without thermal the score is 0.100, {miou - 0.1:.3f} lower" in said
+    metrics["corruptions"] = {
+        "fog": {"mean": {"miou": 0.1, "retained": 0.25}},
+        "thermal_shift": {"mean": {"miou": 0.2, "retained": 0.5}},
+        "mean": {"mean": {"miou": 0.15, "retained": 0.375}},
+    }
+    metrics["interval"] = {"low": 0.4, "high": 0.6, "level": 0.95, "blocks": 7}
+    said = " ".join(verdict(metrics))
+    assert "keeps 38 % of its score on average, and least under fog (25 %)" in said
+    assert "95 % interval 0.400 to 0.600, from 7 blocks" in said
     assert "Of 100 received RGB frames 97 got a mask and 3 were dropped" in said
     assert verdict({})[0].startswith("There is no ground truth")
 
