@@ -24,6 +24,7 @@ COMMANDS = {
     "train": "train:train",
     "evaluate": "evaluate:evaluate",
     "score": "evaluate:score",
+    "compare": "compare:compare",
     "export": "export:export",
     "verify": "verify:verify",
     "predict": "predict:predict",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -103,6 +104,7 @@ def score(
     if out:
         tally.per_frame().write(out / PER_FRAME)
         metrics["per_frame"] = PER_FRAME
+        metrics["masks"] = os.path.relpath(masks, out)
     _finish(metrics, pictures, out, as_json)
 
 

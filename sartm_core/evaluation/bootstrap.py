@@ -65,6 +65,11 @@ class PerFrame:
             ) from error
         return frames
 
+    def select(self, where: npt.NDArray[np.bool_]) -> PerFrame:
+        """The frames at which ``where`` bool [N] is true."""
+        names = tuple(name for name, wanted in zip(self.names, where, strict=True) if wanted)
+        return PerFrame(names, self.confusion[where], self.night[where])
+
     def write(self, path: Path) -> None:
         """Write the file, atomically."""
         data = io.BytesIO()

@@ -67,6 +67,21 @@ def write_report(metrics: Mapping[str, Any], pictures: Sequence[Picture], out_di
     Returns:
         The file.
     """
+    table = _class_table(metrics) if pictures else None
+    html = render(
+        "report.html.j2",
+        **sections(metrics),
+        gallery=[_panels(p, table) for p in pictures if table and p.section == "pictures"],
+        examples=[_example(p, table) for p in pictures if table and p.section == "corruptions"],
+        error_colors=ERROR_COLORS,
+    )
+    path = Path(out_dir) / REPORT
+    write_bytes_atomic(path, html.encode())
+    return path
+
+
+def render(template: str, **values: Any) -> str:
+    """Fill in a template of this package; text is escaped, an unknown name is an error."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     environment = Environment(
@@ -76,16 +91,12 @@ def write_report(metrics: Mapping[str, Any], pictures: Sequence[Picture], out_di
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    table = _class_table(metrics) if pictures else None
-    html = environment.get_template("report.html.j2").render(
-        **sections(metrics),
-        gallery=[_panels(p, table) for p in pictures if table and p.section == "pictures"],
-        examples=[_example(p, table) for p in pictures if table and p.section == "corruptions"],
-        error_colors=ERROR_COLORS,
-    )
-    path = Path(out_dir) / REPORT
-    write_bytes_atomic(path, html.encode())
-    return path
+    return environment.get_template(template).render(**values)
+
+
+def panel(title: str, image: Image, frame: str) -> dict[str, str]:
+    """One picture of a gallery: title, data URI and alternative text."""
+    return {"title": title, "uri": _data_uri(image), "alt": f"{title} of frame {frame}"}
 
 
 def error_picture(background: Image, prediction: Image, truth: Image) -> Image:
@@ -132,10 +143,7 @@ def _panels(picture: Picture, classes: ClassTable) -> dict[str, Any]:
     return {
         "name": picture.name,
         "note": picture.note,
-        "panels": [
-            {"title": title, "uri": _data_uri(image), "alt": f"{title} of frame {picture.name}"}
-            for title, image in panels
-        ],
+        "panels": [panel(title, image, picture.name) for title, image in panels],
     }
 
 
