@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from sartm_core.cli.output import emit, progress
+from sartm_core.errors import SartmError
 
 if TYPE_CHECKING:
+    from sartm_core.evaluation.test_time import Looks
     from sartm_core.segmenter import Segmenter
 
 METRICS = "metrics.json"
@@ -37,6 +40,20 @@ def evaluate(
         str | None,
         typer.Option(help="Also score under corruptions: all, or names such as fog,thermal_shift."),
     ] = None,
+    scales: Annotated[
+        str | None,
+        typer.Option(help="Checkpoints: average over scales of the image, such as 0.75,1,1.25."),
+    ] = None,
+    flip: Annotated[
+        bool, typer.Option("--flip", help="Checkpoints: average with the mirror image.")
+    ] = False,
+    window: Annotated[
+        str | None,
+        typer.Option(help="Checkpoints: slide a window of HEIGHTxWIDTH over the frames' own size."),
+    ] = None,
+    stride: Annotated[
+        str | None, typer.Option(help="Steps of the window, HEIGHTxWIDTH; default half of it.")
+    ] = None,
     masks: Annotated[bool, typer.Option("--masks", help="Keep the masks as PNG.")] = False,
     runtime: Annotated[str, typer.Option(help="auto or onnxruntime.")] = "auto",
     precision: Annotated[str, typer.Option(help="auto, fp32, ...")] = "auto",
@@ -61,8 +78,11 @@ def evaluate(
         corruptions=select(_names(corrupt)) if corrupt is not None else (),
         write_masks=masks,
     )
+    looks = _looks(scales, flip=flip, window=window, stride=stride)
+    # Windows are there to see the frames' own pixels.
+    size = dataset.read(dataset.stems[0]).rgb.shape[:2] if looks and looks.window else None
     with (
-        _load(model, runtime, precision, threads) as segmenter,
+        _load(model, runtime, precision, threads, looks, size) as segmenter,
         progress("evaluating", plan.steps(len(dataset.stems))) as bar,
     ):
         segmenter.warm_up()
@@ -76,6 +96,8 @@ def evaluate(
             advance=bar.advance,
         )
         metrics["provenance"] = _provenance(segmenter)
+        if looks:
+            metrics["provenance"]["looks"] = asdict(looks)
     _finish(metrics, pictures, out, as_json)
 
 
@@ -143,12 +165,55 @@ def _figure(value: float | None) -> str:
     return "    -" if value is None else f"{value:.3f}"
 
 
-def _load(model: str, runtime: str, precision: str, threads: int | None) -> Segmenter:
+def _looks(
+    scales: str | None, *, flip: bool, window: str | None, stride: str | None
+) -> Looks | None:
+    """What the options for checkpoints ask for, None if they were not used."""
+    if not (scales or flip or window or stride):
+        return None
+    from sartm_core.evaluation.test_time import Looks
+
+    try:
+        factors = tuple(float(factor) for factor in _names(scales or "1"))
+    except ValueError:
+        raise typer.BadParameter("write for example 0.75,1,1.25", param_hint="--scales") from None
+    return Looks(
+        scales=factors,
+        flip=flip,
+        window=_size("--window", window),
+        stride=_size("--stride", stride),
+    )
+
+
+def _size(option: str, text: str | None) -> tuple[int, int] | None:
+    if text is None:
+        return None
+    height, _, width = text.partition("x")
+    if not (height.isdecimal() and width.isdecimal()):
+        raise typer.BadParameter("write HEIGHTxWIDTH, for example 480x640", param_hint=option)
+    return int(height), int(width)
+
+
+def _load(
+    model: str,
+    runtime: str,
+    precision: str,
+    threads: int | None,
+    looks: Looks | None,
+    size: tuple[int, int] | None,
+) -> Segmenter:
     path = Path(model)
     if path.suffix in CHECKPOINT_SUFFIXES:
         from sartm_core.training.predictor import load_predictor
 
-        return load_predictor(path)
+        return load_predictor(path, looks=looks, input_size=size)
+    if looks:
+        raise SartmError(
+            "scales, flip and windows need logits",
+            got=f"{model}, a bundle, which gives masks",
+            expected="a checkpoint (" + ", ".join(CHECKPOINT_SUFFIXES) + ")",
+            remedy="evaluate the checkpoint that the bundle was exported from",
+        )
     from sartm_core.segmenter import load
 
     return load(model, runtime, precision=precision, threads=threads)

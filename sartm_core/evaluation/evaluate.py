@@ -132,7 +132,7 @@ def evaluate(
                     write_png(out / MASKS / f"{stem}.png", mask)
         advance()
     main = tallies[first]
-    metrics = describe_run(dataset, model, main, detail)
+    metrics = {**describe_run(dataset, model, main, detail), "modality": first}
     if len(tallies) > 1:
         metrics["modalities"] = _modalities(tallies)
     if plan.shuffle_thermal:

@@ -48,7 +48,9 @@ def _subtitle(metrics: Metrics) -> str:
     parts = [str(metrics.get("dataset", "")), str(metrics.get("split") or "")]
     frames = metrics.get("frames")
     place = " / ".join(part for part in parts if part)
-    return f"{place}, {frames} frames" if frames is not None else place
+    words = [place, f"{frames} frames" if frames is not None else ""]
+    words.append(_CONDITIONS.get(metrics.get("modality", ""), ""))
+    return ", ".join(word for word in words if word)
 
 
 def _tiles(metrics: Metrics) -> Iterator[dict[str, str]]:

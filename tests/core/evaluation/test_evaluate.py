@@ -147,6 +147,7 @@ def test_a_frozen_camera_stops_in_the_same_run() -> None:
 
 def test_what_the_confusion_matrix_does_not_show(tmp_path: Path) -> None:
     metrics = run(tmp_path, modalities=("rgb", "thermal"))
+    assert metrics["modality"] == "rgb"
     assert metrics["boundary"]["iou"]["car"] == 1.0
     assert metrics["boundary"]["iou"]["person"] == 0.0
     sizes = metrics["object_size"]["sizes"]

@@ -14,7 +14,14 @@ from hypothesis.extra import numpy as hnp
 from sartm_core.classes import FMB, MFNET, MSRS, PST900, ClassInfo, ClassTable
 from sartm_core.errors import SartmError
 from sartm_core.evaluation.metrics import confusion
-from sartm_core.evaluation.protocols import PROTOCOLS, all_scores, protocols_for, scores
+from sartm_core.evaluation.protocols import (
+    PROTOCOLS,
+    all_scores,
+    class_iou,
+    mean_iou,
+    protocols_for,
+    scores,
+)
 
 CLASSES = 5
 IDS = st.sampled_from([*range(CLASSES), 255])
@@ -53,22 +60,46 @@ def test_confusion_refuses(truth: list, mask: list, message: str) -> None:
         confusion(np.array(truth, np.uint8), np.array(mask, np.uint8), CLASSES)
 
 
-def brute_force(truth: np.ndarray, mask: np.ndarray, protocol: str, ids: int) -> dict[int, float]:
-    """Class id -> IoU of the classes in the mean, by set arithmetic on the pixels themselves."""
+COUNTED_ZERO = ("mfnet9_zero", "mfnet_original", "fmb14", "fmb15_zero")
+NO_CLASS_0 = ("mfnet8", "fmb14", "fmb13_present", "foreground_present")
+
+
+def pixels_of(truth: np.ndarray, mask: np.ndarray, protocol: str) -> tuple[np.ndarray, np.ndarray]:
+    """The pixels that a protocol looks at."""
     if protocol in ("fmb14", "fmb13_present", "mfnet_original"):
         mask, truth = mask[truth != 0], truth[truth != 0]
     if protocol == "mfnet_original":
         mask, truth = mask[mask != 0], truth[mask != 0]
-    mask, truth = mask[truth != 255], truth[truth != 255]
-    first = 1 if protocol in ("mfnet8", "fmb14", "fmb13_present", "foreground_present") else 0
+    return truth[truth != 255], mask[truth != 255]
+
+
+def brute_force(truth: np.ndarray, mask: np.ndarray, protocol: str, ids: int) -> dict[int, float]:
+    """Class id -> IoU of the classes in the mean, by set arithmetic on the pixels themselves."""
+    truth, mask = pixels_of(truth, mask, protocol)
     result = {}
-    for k in range(first, ids):
+    for k in range(protocol in NO_CLASS_0, ids):
         both, either = np.sum((truth == k) & (mask == k)), np.sum((truth == k) | (mask == k))
         if np.any(truth == k) or (protocol == "mfnet9_rtfnet" and either):
             result[k] = both / either
-        elif protocol in ("mfnet9_zero", "mfnet_original", "fmb14", "fmb15_zero"):
+        elif protocol in COUNTED_ZERO:
             result[k] = 0.0
     return result
+
+
+def brute_force_recall(
+    truth: np.ndarray, mask: np.ndarray, protocol: str, ids: int
+) -> tuple[float | None, int, dict[int, int]]:
+    """Mean recall, classes with ground truth, and pixels taken for each class without."""
+    truth, mask = pixels_of(truth, mask, protocol)
+    classes = range(protocol in NO_CLASS_0, ids)
+    recalls = [np.mean(mask[truth == k] == k) for k in classes if np.any(truth == k)]
+    present = len(recalls)
+    if protocol in COUNTED_ZERO:
+        recalls += [0.0] * (len(classes) - present)
+    false = {k: int(np.sum(mask == k)) for k in classes if not np.any(truth == k)}
+    if protocol == "mfnet_original":
+        del false[0]
+    return (float(np.mean(recalls)) if recalls else None), present, false
 
 
 SITE = ClassTable("site", tuple(ClassInfo(i, f"c{i}", (i, i, i)) for i in range(4)))
@@ -96,6 +127,26 @@ def test_protocols_agree_with_set_arithmetic(
         assert result["miou"] == pytest.approx(np.mean(list(expected.values())))
     else:
         assert result["miou"] is None
+    recall, present, false = brute_force_recall(truth.ravel(), mask.ravel(), protocol, len(table))
+    assert result["acc"] == pytest.approx(recall)
+    assert result["present"] == present
+    named = {table.by_name(n).id: x for n, x in result["false_positive_pixels"].items()}
+    assert named == false
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_many_matrices_are_scored_as_each_alone(protocol: str) -> None:
+    table = next(t for t in (MFNET, PST900, FMB, SITE) if protocol in protocols_for(t))
+    rng = np.random.default_rng(0)
+    size = (2, 3, len(table), len(table) + 1)
+    counts = rng.integers(0, 50, size) * (rng.random(size[:3]) < 0.6)[..., None]
+    ious = class_iou(counts, protocol)
+    for i in np.ndindex(2, 3):
+        alone = scores(counts[i], protocol, table)
+        known = [np.nan if x is None else x for x in alone["iou"].values()]
+        np.testing.assert_array_equal(ious[i], known)
+        assert mean_iou(ious)[i] == alone["miou"]
+    assert np.isnan(mean_iou(np.full((4, 3), np.nan))).all()
 
 
 @pytest.fixture(scope="module")
@@ -125,9 +176,16 @@ def random_masks(classes: int, present: int, seed: int) -> tuple[np.ndarray, np.
     ("table", "protocol", "ignore"),
     [
         (MFNET, "mfnet9_rtfnet", None),
+        (MFNET, "mfnet9", None),
+        (MFNET, "mfnet9_zero", None),
+        (MFNET, "mfnet8", None),
         (PST900, "pst900_5", None),
         (FMB, "fmb15_present", None),
+        (FMB, "fmb15_zero", None),
         (FMB, "fmb13_present", 0),
+        (FMB, "fmb14", 0),
+        (SITE, "all_present", None),
+        (SITE, "foreground_present", None),
     ],
 )
 def test_miou_is_the_one_of_torchmetrics(
@@ -138,7 +196,11 @@ def test_miou_is_the_one_of_torchmetrics(
         tensor(mask), tensor(truth)
     ).numpy()
     ours = scores(confusion(truth, mask, len(table)), protocol, table)
-    first = 0 if ignore is None else 1
+    recall = torchmetrics.MulticlassAccuracy(len(table), average=None, ignore_index=ignore)(
+        tensor(mask), tensor(truth)
+    ).numpy()
+    first = len(table) - len(ours["iou"])
+    assert ours["acc"] == pytest.approx(recall[first:].mean(), rel=1e-6)
     np.testing.assert_allclose(list(ours["iou"].values()), theirs[first:], rtol=1e-6)
     assert ours["miou"] == pytest.approx(theirs[first:].mean(), rel=1e-6)
 
@@ -150,6 +212,17 @@ def test_rtfnet_rule_scores_absent_classes_as_torchmetrics_does(torchmetrics: Mo
     assert ours["miou"] == pytest.approx(float(theirs), rel=1e-6)
     assert ours["iou"]["color_cone"] == 0.0
     assert ours["iou"]["bump"] is None
+
+
+def test_mfnet_original_is_torchmetrics_without_the_unlabelled(torchmetrics: ModuleType) -> None:
+    truth, mask = random_masks(classes=9, present=9, seed=6)
+    seen = (truth != 0) & (mask != 0)
+    theirs = torchmetrics.MulticlassJaccardIndex(9, average=None)(
+        tensor(mask[seen]), tensor(truth[seen])
+    )
+    ours = scores(confusion(truth, mask, 9), "mfnet_original", MFNET)
+    np.testing.assert_allclose(list(ours["iou"].values()), theirs.numpy(), rtol=1e-6)
+    assert ours["miou"] == pytest.approx(float(theirs[1:].sum() / 9), rel=1e-6)
 
 
 def test_confusion_is_the_one_of_torchmetrics(torchmetrics: ModuleType) -> None:
