@@ -147,3 +147,14 @@ def test_half_precision_sums_do_not_overflow() -> None:
         total, _ = segmentation_loss(logits.to(dtype), label, LossConfig())
         assert total.dtype == torch.float32
         assert total.item() == pytest.approx(exact.item(), rel=1e-2)
+
+
+def test_dice_of_a_class_is_over_the_samples_that_label_it() -> None:
+    # Both samples: one pixel of background 0.2, class 1 0.3, class 2 0.5. The first one is labelled
+    # 2; the second one is labelled 1, and its data set has no class 2.
+    logits = logits_of([[0.2, 0.3, 0.5]]).repeat(2, 1, 1, 1)
+    labelled = torch.tensor([[True, True, True], [True, True, False]])
+    # Class 1: overlap 0.3, sizes 0.6 + 1. Class 2: overlap 0.5, sizes 0.5 + 1.
+    expected = 1.0 - (2.0 * 0.3 / 1.6 + 2.0 * 0.5 / 1.5) / 2
+    dice = dice_loss(logits, torch.tensor([[[2]], [[1]]]), labelled)
+    assert dice.item() == pytest.approx(expected)
