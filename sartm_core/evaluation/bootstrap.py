@@ -37,7 +37,8 @@ class PerFrame:
 
     Attributes:
         names: of the N frames, sorted.
-        confusion: int64 [N, C, C+1].
+        confusion: int64 [N, C, C+1]; axes between N and C are variants of one model (seeds, inputs)
+            whose scores are averaged.
         night: bool [N].
     """
 
@@ -163,7 +164,9 @@ def check_same_frames(a: PerFrame, b: PerFrame) -> None:
     same_shape = a.confusion.shape == b.confusion.shape
     truth_a, truth_b = a.confusion.sum(axis=-1), b.confusion.sum(axis=-1)
     if not same_shape or not np.array_equal(truth_a, truth_b):
-        differ = (truth_a != truth_b).any(axis=-1) if same_shape else np.ones(len(a.names), bool)
+        differ = np.ones(len(a.names), bool)
+        if same_shape:
+            differ = (truth_a != truth_b).reshape(len(a.names), -1).any(axis=1)
         names = [name for name, other in zip(a.names, differ, strict=True) if other]
         raise SartmError(
             "the two evaluations do not have the same ground truth",
@@ -186,7 +189,8 @@ def _scores(
     weights = np.concatenate((np.ones((1, blocks), np.int64), weights))
     confusion = (weights @ matrices.reshape(blocks, -1)).reshape(-1, *matrices.shape[1:])
     iou = class_iou(confusion, protocol)
-    return np.concatenate((mean_iou(iou)[:, None], iou), axis=1), blocks
+    scores = np.concatenate((mean_iou(iou)[..., None], iou), axis=-1)
+    return scores.reshape(len(weights), -1, scores.shape[-1]).mean(axis=1), blocks
 
 
 def _estimates(scores: npt.NDArray[np.float64], blocks: int) -> Estimates:
