@@ -17,7 +17,6 @@ from sartm_core.bundle import (
     manifest_classes,
     write_bundle,
 )
-from sartm_core.classes import class_table
 from sartm_core.errors import SartmError
 from sartm_core.export import model_card
 from sartm_core.export.graph import MaskGraph
@@ -31,7 +30,9 @@ from sartm_core.export.sample import (
     write_sample,
 )
 from sartm_core.progress import console, progress
-from sartm_core.training.checkpoint import Checkpoint, load_student
+from sartm_core.training.build import load_network
+from sartm_core.training.checkpoint import Checkpoint
+from sartm_core.training.classes import run_classes
 
 PRECISIONS = ("fp32",)
 PARITY_FRAMES = 2
@@ -70,8 +71,8 @@ def export_bundle(
             expected=", ".join(PRECISIONS),
             remedy="leave --precision out",
         )
-    student, checkpoint = load_student(checkpoint_path)
-    graph = MaskGraph(student).eval()
+    network, checkpoint = load_network(checkpoint_path)
+    graph = MaskGraph(network).eval()
     height, width = checkpoint.config.model.input_height, checkpoint.config.model.input_width
     with tempfile.TemporaryDirectory() as folder, progress("exporting", 4) as bar:
         checked, shipped = Path(folder, "with_logits.onnx"), Path(folder, MODEL_FILES["fp32"])
@@ -89,7 +90,7 @@ def export_bundle(
         write_sample(Path(folder, SAMPLE), chosen)
         bar.advance()
         manifest = _manifest(checkpoint, name or checkpoint.config.name, metrics or {})
-        facts = _facts(checkpoint, sum(p.numel() for p in student.parameters()))
+        facts = _facts(checkpoint, sum(p.numel() for p in network.parameters()))
         facts |= {"frames": len(chosen), "parity": f"{parity:.1e}"}
         Path(folder, MODEL_CARD).write_text(model_card.render(manifest, facts), encoding="utf-8")
         files = (MODEL_FILES["fp32"], SAMPLE, MODEL_CARD)
@@ -153,7 +154,7 @@ def _manifest(checkpoint: Checkpoint, name: str, metrics: Mapping[str, Any]) -> 
     provenance["metrics"] = {**provenance["metrics"], **metrics}
     return {
         "name": name,
-        "classes": manifest_classes(class_table(config.data.classes)),
+        "classes": manifest_classes(run_classes(config.data.classes)),
         "ignore_id": 255,
         "input": {
             "height": config.model.input_height,

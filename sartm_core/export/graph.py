@@ -7,22 +7,22 @@ import torch.nn.functional as F
 from torch import nn
 
 from sartm_core.classes import IGNORE_ID
-from sartm_core.models import Student
+from sartm_core.models import RgbThermalNetwork
 
 
 class MaskGraph(nn.Module):
-    """Student with arg-max and confidence inside.
+    """A network with arg-max and confidence inside.
 
     Args:
-        student: in evaluation mode.
+        network: teacher or student, in evaluation mode.
         temperature: of the softmax behind the confidence, for (rgb+thermal, rgb, thermal).
     """
 
     def __init__(
-        self, student: Student, temperature: tuple[float, float, float] = (1.0, 1.0, 1.0)
+        self, network: RgbThermalNetwork, temperature: tuple[float, float, float] = (1.0, 1.0, 1.0)
     ) -> None:
         super().__init__()
-        self.student = student
+        self.network = network
         self.temperature: torch.Tensor
         self.register_buffer("temperature", torch.tensor(temperature))
 
@@ -47,7 +47,7 @@ class MaskGraph(nn.Module):
             size and resized (a softmax at full size costs more than the network);
             logits float32 [1,C,H/4,W/4], for parity checks.
         """
-        logits = self.student(rgb, thermal, thermal_valid, present)
+        logits = self.network(rgb, thermal, thermal_valid, present)
         size = rgb.shape[1:3]
         rgb_there = (present[:, 0] > 0.5).view(-1, 1, 1)
         thermal_there = (present[:, 1] > 0.5).view(-1, 1, 1)

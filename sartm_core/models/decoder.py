@@ -23,7 +23,7 @@ class SeparableConv(nn.Sequential):
 
 
 class FpnDecoder(nn.Module):
-    """Top-down pyramid (Lin et al., CVPR 2017) on separable convolutions, classes at 1/4.
+    """Top-down pyramid (Lin et al., CVPR 2017) on separable convolutions, with a classifier.
 
     Args:
         in_channels: channels of the levels 1/4, 1/8, 1/16, 1/32.
@@ -42,7 +42,7 @@ class FpnDecoder(nn.Module):
         self.classifier = nn.Conv2d(width, classes, 1)
 
     def forward(self, levels: Sequence[torch.Tensor]) -> torch.Tensor:
-        """Logits [B,classes,H/4,W/4] from the four levels, finest first."""
+        """Feature [B,width,H/4,W/4] for ``classifier``, from the four levels, finest first."""
         pyramid: torch.Tensor | None = None
         for level, lateral, smooth in zip(
             reversed(levels), reversed(self.lateral), reversed(self.smooth), strict=True
@@ -51,4 +51,4 @@ class FpnDecoder(nn.Module):
             if pyramid is not None:
                 feature = feature + F.interpolate(pyramid, scale_factor=2.0, mode="nearest")
             pyramid = smooth(feature)
-        return self.classifier(self.head(pyramid))  # type: ignore[no-any-return]
+        return self.head(pyramid)  # type: ignore[no-any-return]

@@ -9,13 +9,11 @@ from typing import Any
 
 import torch
 
-from sartm_core.classes import class_table
 from sartm_core.errors import SartmError
 from sartm_core.files import atomic_path
-from sartm_core.models import Student
 from sartm_core.training.config import Config, config_from_dict, config_to_dict
 
-FORMAT = 1
+FORMAT = 2
 LAST = "last.ckpt"
 BEST = "best.ckpt"
 # What may change between the parts of one run: none of it changes the result.
@@ -26,6 +24,9 @@ FREE_KEYS = {
     "train.checkpoint_every",
     "train.evaluate_every",
     "train.threads",
+    "train.workers",
+    "train.tensorboard",
+    "train.gradient_norms_every",
 }
 
 
@@ -39,7 +40,9 @@ class Checkpoint:
     Attributes:
         config: of the run.
         step: optimiser steps done.
-        model, ema, optimizer: state dicts.
+        training: state dict of network and distillation (``TrainingStep``).
+        ema: state dict of the network with averaged weights.
+        optimizer: its state dict.
         rng: torch's CPU generator, and one per CUDA device.
         best: best dev score so far, below 0 if there was none.
         provenance: git revision, data, metrics: what goes into the model card.
@@ -47,7 +50,7 @@ class Checkpoint:
 
     config: Config
     step: int
-    model: dict[str, torch.Tensor]
+    training: dict[str, torch.Tensor]
     ema: dict[str, torch.Tensor]
     optimizer: dict[str, Any]
     rng: list[torch.Tensor]
@@ -86,29 +89,6 @@ def load_checkpoint(path: Path) -> Checkpoint:
     return Checkpoint(**values)
 
 
-def build_model(config: Config, *, pretrained: bool) -> Student:
-    """The network of a configuration.
-
-    Args:
-        config: of the run.
-        pretrained: whether ImageNet weights are read, if the configuration asks for them.
-    """
-    return Student(
-        config.model.encoder,
-        len(class_table(config.data.classes)),
-        config.model.width,
-        pretrained and config.model.pretrained,
-    )
-
-
-def load_student(path: Path) -> tuple[Student, Checkpoint]:
-    """The averaged weights of a checkpoint as a network in evaluation mode, on the CPU."""
-    checkpoint = load_checkpoint(path)
-    model = build_model(checkpoint.config, pretrained=False)
-    model.load_state_dict(checkpoint.ema)
-    return model.eval(), checkpoint
-
-
 def checkpoint_to_resume(config: Config) -> Checkpoint | None:
     """What ``config.resume`` names, None for a new run.
 
@@ -126,7 +106,7 @@ def checkpoint_to_resume(config: Config) -> Checkpoint | None:
         return None
     path = last if config.resume == "auto" else Path(config.resume)
     checkpoint = load_checkpoint(path)
-    now, then = _flat(config_to_dict(config)), _flat(config_to_dict(checkpoint.config))
+    now, then = flatten(config_to_dict(config)), flatten(config_to_dict(checkpoint.config))
     keys = sorted({key for key, _ in now.items() ^ then.items()} - FREE_KEYS)
     if keys:
         raise SartmError(
@@ -137,13 +117,13 @@ def checkpoint_to_resume(config: Config) -> Checkpoint | None:
     return checkpoint
 
 
-def _flat(values: Any, prefix: str = "") -> dict[str, str]:
+def flatten(values: Any, prefix: str = "") -> dict[str, str]:
     """Nested plain values as one level of dotted keys."""
     if not isinstance(values, dict):
         return {prefix: repr(values)}
     flat: dict[str, str] = {}
     for key, value in values.items():
-        flat |= _flat(value, f"{prefix}.{key}" if prefix else key)
+        flat |= flatten(value, f"{prefix}.{key}" if prefix else key)
     return flat
 
 

@@ -12,11 +12,10 @@ import yaml
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from sartm_core.classes import CLASS_TABLES
-from sartm_core.data.augment import MODALITIES, AugmentConfig
+from sartm_core.data.augment import AugmentConfig
 from sartm_core.data.datasets import sample_data_root
 from sartm_core.errors import SartmError
-from sartm_core.losses import LossConfig
+from sartm_core.losses import CmkdConfig, LossConfig
 
 _RESOLVER_PREFIX = "SartmError raised while resolving interpolation: "
 
@@ -52,6 +51,8 @@ class DataConfig:
         sources: the mixture.
         dev: ranges of frame names, such as ``00121D-00130D`` (both ends included), that leave
             training in every source but generated scenes and are evaluated instead.
+        guard: frames whose number is that close to a dev range leave training too: neighbours of a
+            recording look alike.
         modalities: ``rgb+thermal``, or one camera whose partner is never shown.
         centered: part of the crops that are centred on a foreground class.
         rarity: how strongly rare classes are favoured there: a class is drawn in proportion to
@@ -61,6 +62,7 @@ class DataConfig:
     classes: str = "mfnet"
     sources: list[SourceConfig] = field(default_factory=list)
     dev: list[str] = field(default_factory=list)
+    guard: int = 0
     modalities: str = "rgb+thermal"
     centered: float = 0.6
     rarity: float = 0.25
@@ -71,17 +73,61 @@ class ModelConfig:
     """The network and the input size that it is exported with.
 
     Attributes:
-        encoder: a name in ``sartm_core.models.ENCODERS``.
-        pretrained: start from ImageNet weights.
+        architecture: ``teacher`` (SARTM on any encoder) or ``student`` (two shallow streams of a
+            staged encoder); of the rest, a student only takes encoder, pretrained and width.
+        encoder: a name in ``sartm_core.models.ENCODER_NAMES``.
+        pretrained: start a CNN from ImageNet weights.
+        checkpoint: file of a SAM or SAM 2 checkpoint; empty = random initialisation.
+        sharing: ``shared`` = both cameras use one encoder (one LoRA); ``per_modality`` = two.
+        lora_rank: rank of LoRA on the frozen encoder; 0 = the encoder is trained whole.
+        lora_alpha: scale of LoRA is alpha / rank; 0 = rank.
+        gradient_checkpointing: compute a transformer's blocks again instead of keeping them.
+        fusion: a name in ``sartm_core.models.FUSIONS``.
+        fusion_channels: of the fused levels 1/4, 1/8, 1/16, 1/32.
+        heads: some of ``main`` (mask decoder) and ``aux`` (multi-scale head).
+        inference_head: whose logits are used: ``main``, ``aux``, ``text`` or ``mean``.
         width: channels of the decoder.
         input_height, input_width: input size of the exported network.
     """
 
+    architecture: str = "student"
     encoder: str = "efficientnet_lite0"
     pretrained: bool = True
+    checkpoint: str = ""
+    sharing: str = "per_modality"
+    lora_rank: int = 0
+    lora_alpha: float = 0.0
+    gradient_checkpointing: bool = False
+    fusion: str = "gated"
+    fusion_channels: tuple[int, int, int, int] = (64, 128, 160, 256)
+    heads: list[str] = field(default_factory=lambda: ["main", "aux"])
+    inference_head: str = "mean"
     width: int = 128
     input_height: int = 480
     input_width: int = 640
+
+
+@dataclass(frozen=True)
+class LanguageConfig:
+    """Words that guide training.
+
+    Attributes:
+        encoder: ``none``, ``minilm``, ``open_clip`` or ``file``.
+        path: checkpoint of open_clip, or file of embeddings.
+        alignment: weight of the label loss of the head in text space; 0 = there is no such head.
+        grounding: tie the projection into text space to the classifier of an ImageNet encoder.
+        grounding_weight: of the term that holds it there.
+        temperature: of the head in text space.
+        shuffle: the control: words are dealt to the wrong classes, by this seed; -1 = right words.
+    """
+
+    encoder: str = "none"
+    path: str = ""
+    alignment: float = 0.0
+    grounding: bool = False
+    grounding_weight: float = 0.3
+    temperature: float = 0.07
+    shuffle: int = -1
 
 
 @dataclass(frozen=True)
@@ -92,12 +138,21 @@ class TrainConfig:
         steps, batch: optimiser steps, and samples in each.
         lr_encoder, lr_decoder: peak learning rates of the encoder stages / of everything else.
         weight_decay: AdamW's, for weights with two or more dimensions.
-        warmup_steps: linear rise to the peak; a cosine to 0 follows.
+        warmup_steps: linear rise to the peak.
+        schedule: what follows: ``cosine`` or ``poly`` (power 0.9), both to 0.
+        precision: ``no`` (float32), ``bf16`` or ``fp16`` autocast; CMKD always runs in float32.
+        accumulate: batches whose gradients make one step.
+        freeze_batchnorm: keep the statistics of BatchNorm as they are.
+        init: checkpoint whose averaged weights the run starts from; empty = none.
         ema: decay of the averaged weights, which are evaluated and exported.
         seed: of initialisation, sample order and augmentation.
         checkpoint_every, evaluate_every: in steps; 0 = only at the end.
         max_minutes: stop then and keep a checkpoint that resumes; 0 = no limit.
         threads: CPU threads; 0 = torch's default.
+        workers: processes that prepare batches; 0 = the training process does it.
+        gradient_norms_every: steps between two measurements of every loss's gradient at the fused
+            feature; 0 = none.
+        tensorboard: write TensorBoard files beside metrics.jsonl.
     """
 
     steps: int = 1400
@@ -106,12 +161,20 @@ class TrainConfig:
     lr_decoder: float = 1.5e-3
     weight_decay: float = 0.01
     warmup_steps: int = 50
+    schedule: str = "cosine"
+    precision: str = "no"
+    accumulate: int = 1
+    freeze_batchnorm: bool = False
+    init: str = ""
     ema: float = 0.995
     seed: int = 0
     checkpoint_every: int = 100
     evaluate_every: int = 0
     max_minutes: float = 0.0
     threads: int = 0
+    workers: int = 0
+    gradient_norms_every: int = 0
+    tensorboard: bool = True
 
 
 @dataclass(frozen=True)
@@ -119,6 +182,8 @@ class Config:
     """A training run.
 
     Attributes:
+        method: ``sartm``, or ``released``: the switchable defects and the losses' form of the code
+            that was released with the paper, for comparison.
         name: of the run and of the exported bundle.
         out: run folder; empty = ``out/train/NAME``.
         resume: ``auto`` goes on from the run folder's checkpoint if there is one, ``never`` refuses
@@ -126,12 +191,15 @@ class Config:
     """
 
     name: str = "student"
+    method: str = "sartm"
     out: str = ""
     resume: str = "auto"
     model: ModelConfig = field(default_factory=ModelConfig)
     data: DataConfig = field(default_factory=DataConfig)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     loss: LossConfig = field(default_factory=LossConfig)
+    cmkd: CmkdConfig = field(default_factory=CmkdConfig)
+    language: LanguageConfig = field(default_factory=LanguageConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
 
     @property
@@ -168,7 +236,7 @@ def load_config(path: Path | str, overrides: Sequence[str] = ()) -> Config:
             cast("dict[str, Any]", OmegaConf.to_container(values, resolve=True))
         )
     except OmegaConfBaseException as error:
-        raise _explained(error, str(path)) from error
+        raise explained(error, str(path)) from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise SartmError(f"{path} or an override is not YAML", got=error) from error
 
@@ -179,12 +247,14 @@ def config_from_dict(values: dict[str, Any]) -> Config:
     Raises:
         SartmError: an unknown key, a wrong type or a value out of range.
     """
+    from sartm_core.training.rules import validate
+
     try:
         schema = OmegaConf.structured(Config)
         OmegaConf.set_readonly(schema, False)
         config = OmegaConf.to_object(OmegaConf.merge(schema, values))
     except OmegaConfBaseException as error:
-        raise _explained(error, "configuration") from error
+        raise explained(error, "configuration") from error
     validate(cast(Config, config))
     return cast(Config, config)
 
@@ -193,42 +263,6 @@ def config_to_dict(config: Config) -> dict[str, Any]:
     """Nested plain values (dict, list, str, int, float, bool, None)."""
     values = OmegaConf.to_container(OmegaConf.structured(config), resolve=True)
     return cast("dict[str, Any]", values)
-
-
-def validate(config: Config) -> None:
-    """Refuse values that no run can use, naming the key and the choices.
-
-    Raises:
-        SartmError: the first of them.
-    """
-    from sartm_core.models import ENCODERS, STRIDE
-
-    _one_of("model.encoder", config.model.encoder, sorted(ENCODERS))
-    _one_of("data.classes", config.data.classes, sorted(CLASS_TABLES))
-    _one_of("data.modalities", config.data.modalities, MODALITIES)
-    for key, size in (
-        ("model.input_height", config.model.input_height),
-        ("model.input_width", config.model.input_width),
-    ):
-        _require(size > 0 and size % STRIDE == 0, key, size, f"a multiple of {STRIDE}")
-    _require(bool(config.data.sources), "data.sources", "none", "at least one data set")
-    for index, source in enumerate(config.data.sources):
-        key = f"data.sources[{index}]"
-        _require(source.weight > 0, f"{key}.weight", source.weight, "above 0")
-        _one_of(f"{key}.period", source.period, ("any", "day", "night"))
-        if source.dataset == "synthetic":
-            _require(source.frames > 0, f"{key}.frames", source.frames, "the number of scenes")
-            _require(source.seed >= 0, f"{key}.seed", source.seed, "0 or more")
-    for entry in config.data.dev:
-        _require(entry.count("-") == 1, "data.dev", repr(entry), "FIRST-LAST, e.g. 00121D-00130D")
-    _require(0 <= config.data.centered <= 1, "data.centered", config.data.centered, "0 to 1")
-    _require(config.train.seed >= 0, "train.seed", config.train.seed, "0 or more")
-    for key in ("steps", "batch", "lr_encoder", "lr_decoder"):
-        value = getattr(config.train, key)
-        _require(value > 0, f"train.{key}", value, "above 0")
-    _require(0 <= config.train.ema < 1, "train.ema", config.train.ema, "0 up to below 1")
-    fraction = config.loss.hardest_fraction
-    _require(0 < fraction <= 1, "loss.hardest_fraction", fraction, "above 0 up to 1")
 
 
 def _sartm_data() -> str:
@@ -243,16 +277,7 @@ def _sartm_data() -> str:
     return str(root)
 
 
-def _one_of(key: str, value: str, choices: Sequence[str]) -> None:
-    _require(value in choices, key, repr(value), ", ".join(choices))
-
-
-def _require(fits: bool, key: str, got: object, expected: str) -> None:
-    if not fits:
-        raise SartmError(f"{key} cannot be used", got=got, expected=expected)
-
-
-def _explained(error: OmegaConfBaseException, where: str) -> SartmError:
+def explained(error: OmegaConfBaseException, where: str) -> SartmError:
     """An omegaconf error as one line; for an unknown key, with the keys that exist."""
     message = str(error).splitlines()[0].removeprefix(_RESOLVER_PREFIX)
     key = getattr(error, "full_key", None) or ""

@@ -2,107 +2,135 @@
 
 from __future__ import annotations
 
+import dataclasses
+import math
+import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
-from sartm_core.classes import ClassTable, class_table
+from sartm_core.classes import MFNET, ClassTable, merge_tables
 from sartm_core.data.datasets import open_dataset
+from sartm_core.data.sample import Dataset, Sample
 from sartm_core.errors import SartmError
 from sartm_core.frames import Image
 from sartm_core.progress import progress
 from sartm_core.thermal import normalise
+from sartm_core.training.classes import run_classes
 from sartm_core.training.config import Config, SourceConfig
+from sartm_core.training.frame import Frame
+from sartm_core.training.samples import Source
 
 SEED_STRIDE = 1_000_003  # scenes of different source seeds never coincide
 
 
-@dataclass(frozen=True)
-class Frame:
-    """A labelled pair in memory.
-
-    Attributes:
-        stem: name of the frame.
-        rgb: uint8 [H,W,3].
-        thermal: uint8 [H,W], normalised by ``sartm_core.thermal``.
-        thermal_valid: uint8 [H,W], 0 where the thermal camera does not look.
-        label: uint8 [H,W], 255 = left out.
-        night: whether it was taken at night.
-    """
-
-    stem: str
-    rgb: Image
-    thermal: Image
-    thermal_valid: Image
-    label: Image
-    night: bool
-
-
-def load_data(config: Config) -> tuple[list[list[Frame]], list[Frame]]:
-    """The frames of every source without the dev frames, and the dev frames.
+def load_data(config: Config) -> tuple[list[Source], list[Sample]]:
+    """The training frames of every source, and the dev frames as their data sets give them.
 
     Raises:
         SartmError: a source cannot be read or is used up by ``data.dev``, which must name a frame.
     """
-    classes = class_table(config.data.classes)
-    dev: dict[str, Frame] = {}
-    mixture: list[list[Frame]] = []
+    classes = run_classes(config.data.classes)
+    dev: dict[str, Sample] = {}
+    sources: list[Source] = []
     total = sum(count_frames(source) for source in config.data.sources)
     with progress("reading frames", total) as bar:
         for source in config.data.sources:
             kept: list[Frame] = []
-            for frame in load_frames(source, classes):
-                if source.dataset != "synthetic" and is_dev(frame.stem, config.data.dev):
-                    dev[f"{source.dataset}/{frame.stem}"] = frame
-                else:
-                    kept.append(frame)
-                bar.advance()
+            if source.dataset == "synthetic":
+                ids, labelled = _label_ids(MFNET, classes, "synthetic")
+                for scene in _generate(source):
+                    kept.append(dataclasses.replace(scene, label=ids[scene.label]))
+                    bar.advance()
+            else:
+                dataset = open_dataset(source.dataset, source.split)
+                ids, labelled = _label_ids(dataset.classes, classes, dataset.name)
+                for stem in dataset.stems:
+                    sample = _checked(dataset, stem, ids)
+                    if in_ranges(stem, config.data.dev):
+                        name = f"{dataset.name}/{stem}"
+                        dev[name] = dataclasses.replace(sample, stem=name)
+                    elif not in_ranges(stem, config.data.dev, config.data.guard):
+                        kept.append(_frame(sample))
+                    bar.advance()
             if not kept:
                 raise SartmError(f"no frames of '{source.dataset}' are left for training")
-            mixture.append(kept)
+            sources.append(Source(kept, source.weight, labelled))
     if config.data.dev and not dev:
         raise SartmError("data.dev names no frame of any source", got=", ".join(config.data.dev))
-    return mixture, list(dev.values())
+    return sources, list(dev.values())
 
 
-def is_dev(stem: str, ranges: Sequence[str]) -> bool:
-    """Whether a frame name lies in one of the ranges FIRST-LAST, both ends included."""
-    return any(first <= stem <= last for first, last in (entry.split("-", 1) for entry in ranges))
+def in_ranges(stem: str, ranges: Sequence[str], guard: int = 0) -> bool:
+    """Whether a frame lies in one of the ranges FIRST-LAST, both ends included.
+
+    Args:
+        stem: name of the frame; its first run of digits is its number in the recording.
+        ranges: ``FIRST-LAST`` each.
+        guard: how far outside a range still counts.
+    """
+    number = _number(stem)
+    for entry in ranges:
+        first, last = entry.split("-", 1)
+        low, high = _number(first) - guard, _number(last) + guard
+        if first <= stem <= last or (guard > 0 and low <= number <= high):
+            return True
+    return False
 
 
-def load_frames(source: SourceConfig, classes: ClassTable) -> Iterator[Frame]:
-    """Read or generate the frames of a source, in order.
+def _number(stem: str) -> float:
+    """A frame's number; NaN, which lies in no range, where a name has none."""
+    digits = re.search(r"\d+", stem)
+    return float(digits.group()) if digits else math.nan
+
+
+def _checked(dataset: Dataset, stem: str, ids: Image) -> Sample:
+    """A frame with a label in the run's ids.
 
     Raises:
-        SartmError: a frame without a label, or other class names than those of ``classes``.
+        SartmError: no label, or images of different size.
     """
-    if source.dataset == "synthetic":
-        yield from _generate(source)
-        return
-    dataset = open_dataset(source.dataset, source.split)
-    if dataset.classes.names != classes.names:
+    sample = dataset.read(stem)
+    if sample.label is None:
         raise SartmError(
-            f"'{source.dataset}' has other classes than the run (data.classes)",
-            got=", ".join(dataset.classes.names),
-            expected=", ".join(classes.names),
+            f"frame '{stem}' of '{dataset.name}' has no label",
+            remedy="name a split whose frames are labelled",
         )
-    for stem in dataset.stems:
-        sample = dataset.read(stem)
-        if sample.label is None:
-            raise SartmError(
-                f"frame '{stem}' of '{source.dataset}' has no label",
-                remedy="name a split whose frames are labelled",
-            )
-        thermal = normalise(sample.thermal, valid=sample.thermal_valid)
-        if thermal.shape != sample.label.shape:
-            raise SartmError(
-                f"frame '{stem}' of '{source.dataset}' has images of different size",
-                got=f"thermal {thermal.shape}, label {sample.label.shape}",
-                expected="thermal registered onto the RGB image's plane",
-            )
-        valid = np.ones_like(thermal) if sample.thermal_valid is None else sample.thermal_valid
-        yield Frame(stem, sample.rgb, thermal, valid, sample.label, sample.night)
+    if sample.thermal.shape != sample.label.shape or sample.rgb.shape[:2] != sample.label.shape:
+        raise SartmError(
+            f"frame '{stem}' of '{dataset.name}' has images of different size",
+            got=f"RGB {sample.rgb.shape}, thermal {sample.thermal.shape}, "
+            f"label {sample.label.shape}",
+            expected="thermal registered onto the RGB image's plane",
+        )
+    return dataclasses.replace(sample, label=ids[sample.label])
+
+
+def _frame(sample: Sample) -> Frame:
+    assert sample.label is not None
+    thermal = normalise(sample.thermal, valid=sample.thermal_valid)
+    valid = np.ones_like(thermal) if sample.thermal_valid is None else sample.thermal_valid
+    return Frame(sample.stem, sample.rgb, thermal, valid, sample.label, sample.night)
+
+
+def _label_ids(
+    table: ClassTable, classes: ClassTable, dataset: str
+) -> tuple[Image, npt.NDArray[np.bool_]]:
+    """uint8 [256]: the data set's id -> the run's id; bool [C]: which classes it labels.
+
+    Raises:
+        SartmError: the data set has a class that the run does not have.
+    """
+    merged = merge_tables([classes, table])
+    if len(merged.table) != len(classes):
+        raise SartmError(
+            f"'{dataset}' has classes that the run does not have (data.classes)",
+            got=", ".join(merged.table.names[len(classes) :]),
+            expected=", ".join(classes.names),
+            remedy="join the class tables, e.g. data.classes=mfnet+pst900",
+        )
+    return merged.lookups[1], merged.labelled[1]
 
 
 def count_frames(source: SourceConfig) -> int:

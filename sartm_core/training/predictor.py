@@ -7,25 +7,30 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import nn
 
 from sartm_core.bundle import Bundle
-from sartm_core.classes import class_table
+from sartm_core.evaluation.test_time import AveragedGraph, Looks
 from sartm_core.export.graph import MaskGraph
 from sartm_core.frames import Image
+from sartm_core.models import RgbThermalNetwork
 from sartm_core.segmenter import Segmenter
 from sartm_core.thermal import ThermalSpec
-from sartm_core.training.checkpoint import load_student
+from sartm_core.training.build import load_network
+from sartm_core.training.classes import run_classes
+from sartm_core.training.config import Config
 
 
 class CheckpointRuntime:
-    """The graph that export writes, run by PyTorch on the CPU."""
+    """The graph that export writes, or one with its outputs, run by PyTorch where it is."""
 
     name = "torch"
-    device = "cpu"
     precision = "fp32"
 
-    def __init__(self, graph: MaskGraph) -> None:
+    def __init__(self, graph: nn.Module) -> None:
         self._graph = graph
+        self._device = next(graph.parameters()).device
+        self.device = str(self._device)
 
     @torch.inference_mode()
     def infer(
@@ -35,33 +40,63 @@ class CheckpointRuntime:
         thermal_valid: Image,
         present: npt.NDArray[np.float32],
     ) -> tuple[Image, Image]:
-        mask, confidence, _ = self._graph(
+        inputs = (
             torch.tensor(rgb)[None],
             torch.tensor(thermal)[None, ..., None],
             torch.tensor(thermal_valid)[None, ..., None],
             torch.from_numpy(present)[None],
         )
-        return mask[0].numpy(), confidence[0].numpy()
+        mask, confidence, _ = self._graph(*(tensor.to(self._device) for tensor in inputs))
+        return mask[0].cpu().numpy(), confidence[0].cpu().numpy()
 
     def close(self) -> None:
         del self._graph
 
 
-def load_predictor(path: Path) -> Segmenter:
+def load_predictor(
+    path: Path, *, looks: Looks | None = None, input_size: tuple[int, int] | None = None
+) -> Segmenter:
     """The averaged weights of a checkpoint, in the line that a bundle of it would run in.
 
+    Args:
+        path: of the checkpoint.
+        looks, input_size: as in :func:`segmenter_of`.
+
     Raises:
-        SartmError: no such file, or not a checkpoint.
+        SartmError: no such file, not a checkpoint, or a window that does not fit the network.
     """
-    student, checkpoint = load_student(path)
-    config = checkpoint.config
+    network, checkpoint = load_network(path)
+    return segmenter_of(network, checkpoint.config, path, looks=looks, input_size=input_size)
+
+
+def segmenter_of(
+    network: RgbThermalNetwork,
+    config: Config,
+    path: Path | None = None,
+    *,
+    looks: Looks | None = None,
+    input_size: tuple[int, int] | None = None,
+) -> Segmenter:
+    """A network in memory, in evaluation mode, in the line that a bundle of it would run in.
+
+    Args:
+        network: on the device that it shall run on.
+        config: of its run.
+        path: of its checkpoint, if it has one.
+        looks: at each frame; None = one, as a bundle of it would see it.
+        input_size: (height, width) that frames are brought to; None = the configuration's.
+
+    Raises:
+        SartmError: a window that does not fit the network.
+    """
     bundle = Bundle(
-        path=path,
+        path=path or config.folder,
         name=config.name,
-        classes=class_table(config.data.classes),
-        input_size=(config.model.input_height, config.model.input_width),
+        classes=run_classes(config.data.classes),
+        input_size=input_size or (config.model.input_height, config.model.input_width),
         resize="stretch",
         thermal=ThermalSpec("agc8"),
         manifest={"files": {}},
     )
-    return Segmenter(bundle, CheckpointRuntime(MaskGraph(student).eval()))
+    graph = MaskGraph(network) if looks is None else AveragedGraph(network, looks)
+    return Segmenter(bundle, CheckpointRuntime(graph.eval()))

@@ -9,10 +9,11 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
+from sartm_core.data.sample import Sample
 from sartm_core.files import write_bytes_atomic, write_json_atomic
 from sartm_core.machine import describe_machine, git_revision
 from sartm_core.training.config import Config, config_to_dict
-from sartm_core.training.data import Frame
+from sartm_core.training.samples import Source
 
 METRICS = "metrics.jsonl"
 
@@ -52,20 +53,18 @@ def read_metrics(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in lines[:-1] if line]
 
 
-def provenance(
-    config: Config, mixture: Sequence[Sequence[Frame]], dev: Sequence[Frame]
-) -> dict[str, Any]:
+def provenance(config: Config, sources: Sequence[Source], dev: Sequence[Sample]) -> dict[str, Any]:
     """What the model card says of a run: code, data, seed, and ``metrics``, still empty."""
     return {
         "git_rev": git_revision(),
         "dataset": [
             {
-                "dataset": _public_name(source.dataset),
+                "dataset": public_name(source.dataset),
                 "split": source.split,
-                "frames": len(frames),
+                "frames": len(drawn.frames),
                 "weight": source.weight,
             }
-            for source, frames in zip(config.data.sources, mixture, strict=True)
+            for source, drawn in zip(config.data.sources, sources, strict=True)
         ],
         "dev_frames": len(dev),
         "seed": config.train.seed,
@@ -73,7 +72,7 @@ def provenance(
     }
 
 
-def _public_name(dataset: str) -> str:
+def public_name(dataset: str) -> str:
     """A data set without the folders of this machine."""
     kind, _, where = dataset.partition(":")
     return f"{kind}:{Path(where).name}" if where else kind

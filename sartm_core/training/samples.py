@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence, Sized
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 
 from sartm_core.classes import IGNORE_ID
-from sartm_core.data.augment import AugmentConfig, TrainingSample, augment
+from sartm_core.data.augment import (
+    RGB_HIDDEN,
+    THERMAL_HIDDEN,
+    AugmentConfig,
+    Donor,
+    Region,
+    TrainingSample,
+    augment,
+    find_regions,
+)
+from sartm_core.training.classes import run_classes
 from sartm_core.training.config import DataConfig
-from sartm_core.training.data import Frame
+from sartm_core.training.frame import Frame
 
 MIN_CLASS_PIXELS = 50
+CANDIDATES = 4  # objects drawn for each that may be pasted: most fit neither crop nor place
+MID_GREY = 127
 
 
 class Source:
@@ -22,31 +34,94 @@ class Source:
     Args:
         frames: at least one.
         weight: share of the training samples, relative to other sources.
+        labelled: bool [C], the classes that the data set labels; None = all.
     """
 
-    def __init__(self, frames: Sequence[Frame], weight: float) -> None:
+    def __init__(
+        self, frames: Sequence[Frame], weight: float, labelled: np.ndarray | None = None
+    ) -> None:
         self.frames = frames
         self.weight = weight
+        self.labelled = labelled
         self.frames_of: dict[int, list[int]] = {}
         for index, frame in enumerate(frames):
             counts = np.bincount(frame.label.ravel(), minlength=256)
             for class_id in np.flatnonzero(counts[1:IGNORE_ID] >= MIN_CLASS_PIXELS) + 1:
                 self.frames_of.setdefault(int(class_id), []).append(index)
+        self._objects: dict[tuple[int, ...], _Objects] = {}
 
     def draw(self, data: DataConfig, rng: np.random.Generator) -> tuple[Frame, _Point | None]:
         """A frame, and a pixel of a foreground class in the centred part of the draws."""
         if not self.frames_of or rng.random() >= data.centered:
             return self.frames[int(rng.integers(len(self.frames)))], None
-        classes = sorted(self.frames_of)
-        share = np.array([len(self.frames_of[c]) for c in classes], float) ** -data.rarity
-        class_id = classes[rng.choice(len(classes), p=share / share.sum())]
+        class_id = _draw_class(self.frames_of, data.rarity, rng)
         frame = self.frames[rng.choice(self.frames_of[class_id])]
         pixel = int(rng.choice(np.flatnonzero(frame.label == class_id)))
         y, x = divmod(pixel, frame.label.shape[1])
         return frame, (float(x), float(y))
 
+    def draw_donors(
+        self,
+        target: Frame,
+        count: int,
+        classes: Sequence[int],
+        rarity: float,
+        rng: np.random.Generator,
+    ) -> list[Donor]:
+        """``count`` objects of other frames of the target's light, their classes drawn as those of
+        centred crops; none if there are no such objects.
+
+        Args:
+            target: frame that they are pasted into.
+            count: how many.
+            classes: ids that are pasted; empty = all but 0.
+            rarity: see ``DataConfig``.
+            rng: the only source of randomness.
+        """
+        objects = self._find_objects(tuple(classes))[target.night]
+        donors: list[Donor] = []
+        for _ in range(count if objects else 0):
+            frames = objects[_draw_class(objects, rarity, rng)]
+            index = list(frames)[int(rng.integers(len(frames)))]
+            region = frames[index][int(rng.integers(len(frames[index])))]
+            frame = self.frames[index]
+            if frame is not target:
+                donors.append(Donor(frame.rgb, frame.thermal, frame.label, region))
+        return donors
+
+    def _find_objects(self, classes: tuple[int, ...]) -> _Objects:
+        """Searched for at the first use: a run without copy-paste does not pay for it."""
+        if classes not in self._objects:
+            found: _Objects = {False: {}, True: {}}
+            for index, frame in enumerate(self.frames):
+                for region in find_regions(frame.label, frame.thermal_valid, classes):
+                    for class_id in region.classes:
+                        frames = found[frame.night].setdefault(class_id, {})
+                        frames.setdefault(index, []).append(region)
+            self._objects[classes] = found
+        return self._objects[classes]
+
 
 _Point = tuple[float, float]
+_Objects = dict[bool, dict[int, dict[int, list[Region]]]]  # night -> class -> frame -> regions
+
+
+def _draw_class(frames_of: Mapping[int, Sized], rarity: float, rng: np.random.Generator) -> int:
+    """A class in proportion to (number of frames that show it) ** -rarity."""
+    classes = sorted(frames_of)
+    share = np.array([len(frames_of[c]) for c in classes], float) ** -rarity
+    return int(classes[rng.choice(len(classes), p=share / share.sum())])
+
+
+@dataclass(frozen=True)
+class DrawnSample(TrainingSample):
+    """A training sample and what its source labels.
+
+    Attributes:
+        labelled: bool [C].
+    """
+
+    labelled: np.ndarray
 
 
 def draw_sample(
@@ -54,13 +129,17 @@ def draw_sample(
     data: DataConfig,
     augmentation: AugmentConfig,
     place: tuple[int, int, int],
-) -> TrainingSample:
+) -> DrawnSample:
     """The training sample at ``place`` = (seed, step, place in the batch)."""
     rng = np.random.default_rng(place)
     weights = np.array([source.weight for source in sources])
     source = sources[rng.choice(len(sources), p=weights / weights.sum())]
     frame, center = source.draw(data, rng)
-    return augment(
+    donors: list[Donor] = []
+    if augmentation.copy_paste > 0:
+        count = CANDIDATES * augmentation.paste_count
+        donors = source.draw_donors(frame, count, augmentation.paste_classes, data.rarity, rng)
+    sample = augment(
         frame.rgb,
         frame.thermal,
         frame.thermal_valid,
@@ -69,7 +148,12 @@ def draw_sample(
         rng,
         center=center,
         modalities=data.modalities,
+        donors=donors,
     )
+    labelled = source.labelled
+    if labelled is None:
+        labelled = np.ones(len(run_classes(data.classes)), bool)
+    return DrawnSample(**vars(sample), labelled=labelled)
 
 
 @dataclass(frozen=True)
@@ -81,6 +165,8 @@ class Batch:
         thermal, thermal_valid: uint8 [B,H,W,1].
         present: float32 [B,2].
         label: int64 [B,H,W].
+        hidden: uint8 [B,H,W], 0 nothing, 1 RGB hidden, 2 thermal hidden; see :func:`apply_hidden`.
+        labelled: bool [B,C], the classes that each sample's data set labels.
     """
 
     rgb: torch.Tensor
@@ -88,6 +174,8 @@ class Batch:
     thermal_valid: torch.Tensor
     present: torch.Tensor
     label: torch.Tensor
+    hidden: torch.Tensor
+    labelled: torch.Tensor
 
     def to(self, device: torch.device) -> Batch:
         """The same batch on ``device``."""
@@ -99,7 +187,7 @@ class Batch:
         return self.rgb, self.thermal, self.thermal_valid, self.present
 
 
-def collate(samples: Iterable[TrainingSample]) -> Batch:
+def collate(samples: Iterable[DrawnSample]) -> Batch:
     """Stack samples of one size."""
     rows = list(samples)
     return Batch(
@@ -108,4 +196,18 @@ def collate(samples: Iterable[TrainingSample]) -> Batch:
         thermal_valid=torch.from_numpy(np.stack([row.thermal_valid for row in rows])[..., None]),
         present=torch.from_numpy(np.stack([row.present for row in rows])),
         label=torch.from_numpy(np.stack([row.label for row in rows]).astype(np.int64)),
+        hidden=torch.from_numpy(np.stack([row.hidden for row in rows])),
+        labelled=torch.from_numpy(np.stack([row.labelled for row in rows])),
+    )
+
+
+def apply_hidden(batch: Batch) -> Batch:
+    """The batch with its hidden blocks masked: RGB is mid grey there, thermal not valid."""
+    without_rgb = (batch.hidden == RGB_HIDDEN)[..., None]
+    without_thermal = (batch.hidden == THERMAL_HIDDEN)[..., None]
+    return replace(
+        batch,
+        rgb=batch.rgb.masked_fill(without_rgb, MID_GREY),
+        thermal=batch.thermal.masked_fill(without_thermal, 0),
+        thermal_valid=batch.thermal_valid.masked_fill(without_thermal, 0),
     )

@@ -5,21 +5,23 @@ from __future__ import annotations
 import copy
 import math
 import time
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
-import torch.nn.functional as F
 from accelerate import Accelerator
 
 from sartm_core.errors import SartmError
-from sartm_core.losses import segmentation_loss
+from sartm_core.losses import gradient_norms
 from sartm_core.progress import console, progress
+from sartm_core.training.board import Board
+from sartm_core.training.build import build_step, describe, start_from
 from sartm_core.training.checkpoint import (
     BEST,
     LAST,
     Checkpoint,
-    build_model,
     checkpoint_to_resume,
     get_rng,
     save_checkpoint,
@@ -28,9 +30,15 @@ from sartm_core.training.checkpoint import (
 from sartm_core.training.config import Config
 from sartm_core.training.data import load_data
 from sartm_core.training.interrupt import stop_on_signal
-from sartm_core.training.optimizer import build_optimizer, learning_rate_factor, update_ema
+from sartm_core.training.loader import load_batches
+from sartm_core.training.optimizer import (
+    build_optimizer,
+    learning_rate_factor,
+    train_mode,
+    update_ema,
+)
 from sartm_core.training.run_folder import RunFolder, provenance
-from sartm_core.training.samples import Source, collate, draw_sample
+from sartm_core.training.validate import evaluate_frames
 
 LOG_EVERY = 10
 
@@ -71,114 +79,125 @@ def train(config: Config) -> RunResult:
     plan = config.train
     if plan.threads:
         torch.set_num_threads(plan.threads)
-    accelerator = Accelerator(mixed_precision="no")
+    accelerator = Accelerator(mixed_precision=plan.precision, step_scheduler_with_optimizer=False)
     device = accelerator.device
     folder = config.folder
     checkpoint = checkpoint_to_resume(config)
 
     torch.manual_seed(plan.seed)
-    model = build_model(config, pretrained=checkpoint is None)
-    model = model.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    ema = copy.deepcopy(model).eval().requires_grad_(False)
-    optimizer = build_optimizer(model, plan)
+    training = build_step(config, fresh=checkpoint is None)
+    if plan.init and checkpoint is None:
+        start_from(Path(plan.init), training.network)
+    training = training.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    ema = copy.deepcopy(training.network).eval().requires_grad_(False)
+    optimizer = build_optimizer(training.network, plan)
     first, best = 0, -1.0
     if checkpoint is not None:
-        model.load_state_dict(checkpoint.model)
+        training.load_state_dict(checkpoint.training)
         ema.load_state_dict(checkpoint.ema)
         optimizer.load_state_dict(checkpoint.optimizer)
         set_rng(checkpoint.rng)
         first, best = checkpoint.step, checkpoint.best
-    network, optimizer = accelerator.prepare(model, optimizer)
+    forward, optimizer = accelerator.prepare(training, optimizer)
 
-    mixture, dev = load_data(config)
-    sources = [
-        Source(frames, source.weight)
-        for frames, source in zip(mixture, config.data.sources, strict=True)
-    ]
-    run = RunFolder(folder, config, first)
-    origin = provenance(config, mixture, dev)
+    sources, dev = load_data(config)
+    origin = provenance(config, sources, dev)
     if checkpoint is not None:
         origin["metrics"] = checkpoint.provenance["metrics"]
+    run = RunFolder(folder, config, first) if accelerator.is_main_process else None
+    board = Board(folder, first) if plan.tensorboard and accelerator.is_main_process else None
     console.print(
-        f"{config.name}: {sum(p.numel() for p in model.parameters()) / 1e6:.2f} M parameters, "
-        f"{sum(len(frames) for frames in mixture)} frames, dev {len(dev)}, "
-        f"steps {first} to {plan.steps} on {device}; run folder {folder}"
+        f"{config.name}: {describe(training.network)}\n"
+        f"{sum(len(source.frames) for source in sources)} frames, dev {len(dev)}, steps {first} to "
+        f"{plan.steps} on {device}; run folder {folder}"
     )
 
+    def log(row: dict[str, Any]) -> None:
+        if run is not None:
+            run.log(row)
+        if board is not None:
+            board.log(row)
+
     def save(name: str, step: int) -> None:
-        if not accelerator.is_main_process:
-            return
-        save_checkpoint(
-            folder / name,
-            Checkpoint(
+        if accelerator.is_main_process:
+            state = Checkpoint(
                 config=config,
                 step=step,
-                model=model.state_dict(),
+                training=training.state_dict(),
                 ema=ema.state_dict(),
                 optimizer=optimizer.state_dict(),
                 rng=get_rng(),
                 best=best,
                 provenance=origin,
-            ),
-        )
+            )
+            save_checkpoint(folder / name, state)
 
+    loader = load_batches(config, sources, first, accelerator.process_index)
     durations: list[float] = []
     step = first
     with stop_on_signal() as stop, progress(config.name, plan.steps) as bar:
         bar.advance(first)
         while step < plan.steps and not stop.is_set():
             tick = time.monotonic()
-            places = [
-                (plan.seed, step, accelerator.process_index * plan.batch + place)
-                for place in range(plan.batch)
-            ]
-            batch = collate(
-                draw_sample(sources, config.data, config.augment, place) for place in places
-            ).to(device)
             rate = learning_rate_factor(step, plan)
             for group in optimizer.param_groups:
                 group["lr"] = group["peak_lr"] * rate
-            network.train()
-            logits = network(*batch.inputs)
-            logits = F.interpolate(logits, size=batch.label.shape[1:], mode="bilinear")
-            loss, parts = segmentation_loss(logits, batch.label, config.loss)
+            train_mode(training, plan)
             optimizer.zero_grad(set_to_none=True)
-            accelerator.backward(loss)
+            norms: dict[str, float] = {}
+            for micro in range(plan.accumulate):
+                batch = next(loader).to(device)
+                last = micro == plan.accumulate - 1
+                with nullcontext() if last else accelerator.no_sync(forward):
+                    result = forward(batch, step / plan.steps)
+                    if (
+                        last
+                        and _due(step, plan.gradient_norms_every)
+                        and result.feature is not None
+                    ):
+                        norms = gradient_norms(result.weighted, result.feature)
+                    accelerator.backward(result.total / plan.accumulate)
             optimizer.step()
-            update_ema(ema, model, min(plan.ema, (1 + step) / (10 + step)))
+            if training.cmkd is not None:
+                training.cmkd.update()
+            update_ema(ema, training.network, min(plan.ema, (1 + step) / (10 + step)))
             step += 1
             durations.append(time.monotonic() - tick)
 
-            if not math.isfinite(loss.item()):
+            loss = result.total.item()
+            if not math.isfinite(loss):
                 raise SartmError(
                     f"the loss is not finite at step {step}",
-                    got=loss.item(),
+                    got=loss,
                     remedy="start again with a lower train.lr_decoder and another out=FOLDER",
                 )
             bar.advance()
+            if step % LOG_EVERY == 0 or step == plan.steps or norms:
+                row = {name: round(part.item(), 5) for name, part in result.parts.items()}
+                row |= {f"gradient/{name}": norm for name, norm in norms.items()}
+                row |= {"loss": round(loss, 5), "lr": rate, "seconds": durations[-1]}
+                log({"step": step, **row})
             if step % LOG_EVERY == 0 or step == plan.steps:
-                row = {name: round(part.item(), 5) for name, part in parts.items()}
-                row |= {"loss": round(loss.item(), 5), "lr": rate, "seconds": durations[-1]}
-                run.log({"step": step, **row})
-                bar.describe(f"{config.name} loss {loss.item():.3f}")
-                _log_without_terminal(step, plan.steps, loss.item(), durations)
-            evaluate_now = plan.evaluate_every and step % plan.evaluate_every == 0
-            if dev and (evaluate_now or step == plan.steps):
-                from sartm_core.training.validate import evaluate_frames
-
+                bar.describe(f"{config.name} loss {loss:.3f}")
+                _log_without_terminal(step, plan.steps, loss, durations)
+            if dev and (step == plan.steps or _due(step, plan.evaluate_every)):
                 scores = evaluate_frames(ema, dev, config)
-                run.log({"step": step, "dev": scores})
+                log({"step": step, "dev": scores})
                 console.print(f"step {step}: dev {scores['score']:.4f}")
                 if scores["score"] > best:
                     best = scores["score"]
                     origin["metrics"] = {"dev": scores}
                     save(BEST, step)
-            if plan.checkpoint_every and step % plan.checkpoint_every == 0:
+                if board is not None and training.cmkd is not None:
+                    board.similarities(step, training.cmkd)
+            if _due(step, plan.checkpoint_every):
                 save(LAST, step)
             if plan.max_minutes and time.monotonic() - started > 60 * plan.max_minutes:
                 break
         save(LAST, step)
         interrupted = stop.is_set()
+    if board is not None:
+        board.close()
     return RunResult(
         checkpoint=folder / (BEST if (folder / BEST).is_file() else LAST),
         step=step,
@@ -187,6 +206,10 @@ def train(config: Config) -> RunResult:
         seconds_per_step=sorted(durations)[len(durations) // 2] if durations else None,
         dev=best if best >= 0 else None,
     )
+
+
+def _due(step: int, every: int) -> bool:
+    return every > 0 and step % every == 0
 
 
 def _log_without_terminal(step: int, steps: int, loss: float, durations: list[float]) -> None:

@@ -1,42 +1,38 @@
-"""Scores of the network in training on held-out frames."""
+"""Scores of the network in training on held-out frames, through the line that a robot runs."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
 
-import cv2
-import numpy as np
-import torch
-import torch.nn.functional as F
-
-from sartm_core.classes import class_table
+from sartm_core.data.sample import Sample
+from sartm_core.evaluation.evaluate import MODALITIES, fit_to_label
 from sartm_core.evaluation.protocols import protocols_for
 from sartm_core.evaluation.tally import Tally
-from sartm_core.frames import Image
-from sartm_core.models import Student
+from sartm_core.models import RgbThermalNetwork
+from sartm_core.progress import progress
+from sartm_core.training.classes import run_classes
 from sartm_core.training.config import Config
-from sartm_core.training.data import Frame
+from sartm_core.training.predictor import segmenter_of
 
 
-def evaluate_frames(model: Student, frames: Sequence[Frame], config: Config) -> dict[str, Any]:
-    """Score a network on whole frames at the input size of the exported model.
+def evaluate_frames(
+    network: RgbThermalNetwork, frames: Sequence[Sample], config: Config
+) -> dict[str, Any]:
+    """Score a network with the cameras that it was trained for.
 
     Args:
-        model: in evaluation mode.
-        frames: at least one.
+        network: in evaluation mode.
+        frames: at least one, with labels in the run's ids.
         config: of the run.
 
     Returns:
         ``score``: mean IoU of the table's headline protocol, ``protocol``: its name, ``iou``: per
         class, ``night``: the same mean over the night frames, or None.
     """
-    classes = class_table(config.data.classes)
-    protocol = protocols_for(classes)[0]
-    tally = Tally(classes)
-    for index, frame in enumerate(frames):
-        mask = predict(model, frame, config)
-        tally.add(f"{index}/{frame.stem}", frame.label, mask, night=frame.night)
+    modality = config.data.modalities
+    tally = evaluate_modalities(network, frames, config, [modality])[modality]
+    protocol = protocols_for(tally.classes)[0]
     summary = tally.summary()
     night = summary["subsets"].get("night")
     return {
@@ -47,22 +43,25 @@ def evaluate_frames(model: Student, frames: Sequence[Frame], config: Config) -> 
     }
 
 
-@torch.no_grad()
-def predict(model: Student, frame: Frame, config: Config) -> Image:
-    """uint8 [H,W] class ids at the frame's size."""
-    size = (config.model.input_width, config.model.input_height)
-    rgb = cv2.resize(frame.rgb, size, interpolation=cv2.INTER_LINEAR)
-    thermal = cv2.resize(frame.thermal, size, interpolation=cv2.INTER_LINEAR)
-    valid = cv2.resize(frame.thermal_valid, size, interpolation=cv2.INTER_NEAREST)
-    present = [config.data.modalities != "thermal", config.data.modalities != "rgb"]
-    device = next(model.parameters()).device
-    logits = model(
-        torch.from_numpy(rgb)[None].to(device),
-        torch.from_numpy(thermal)[None, ..., None].to(device),
-        torch.from_numpy(valid)[None, ..., None].to(device),
-        torch.tensor([present], dtype=torch.float32, device=device),
-    )
-    logits = F.interpolate(logits, size=size[::-1], mode="bilinear")
-    mask = logits.argmax(dim=1)[0].to(torch.uint8).cpu().numpy()
-    height, width = frame.label.shape
-    return np.asarray(cv2.resize(mask, (width, height), interpolation=cv2.INTER_NEAREST), np.uint8)
+def evaluate_modalities(
+    network: RgbThermalNetwork,
+    frames: Sequence[Sample],
+    config: Config,
+    modalities: Sequence[str] = MODALITIES,
+) -> dict[str, Tally]:
+    """Confusion matrices of a network with each of several sets of cameras; arguments as in
+    :func:`evaluate_frames`."""
+    segmenter = segmenter_of(network, config)
+    tallies = {name: Tally(run_classes(config.data.classes)) for name in modalities}
+    with progress("evaluating", len(frames) * len(tallies)) as bar:
+        for sample in frames:
+            assert sample.label is not None
+            for modality, tally in tallies.items():
+                rgb = None if modality == "thermal" else sample.rgb
+                thermal = None if modality == "rgb" else sample.thermal
+                mask = segmenter(rgb, thermal, sample.thermal_valid).mask
+                tally.add(
+                    sample.stem, sample.label, fit_to_label(mask, sample.label), night=sample.night
+                )
+                bar.advance()
+    return tallies

@@ -13,7 +13,9 @@ import torch
 from sartm_core.bundle import Bundle, load_bundle
 from sartm_core.cli import main
 from sartm_core.export import export as exporting
-from sartm_core.training.checkpoint import Checkpoint, build_model, save_checkpoint
+from sartm_core.models import Student
+from sartm_core.training.build import build_step
+from sartm_core.training.checkpoint import Checkpoint, save_checkpoint
 from tests.training_runs import tiny_config
 
 
@@ -47,7 +49,9 @@ def write_checkpoint(path: Path) -> None:
     """A checkpoint of random weights whose masks show most classes."""
     config = tiny_config(path.parent / "run")
     torch.manual_seed(0)
-    model = build_model(config, pretrained=False).train()
+    training = build_step(config, fresh=False).train()
+    model = training.network
+    assert isinstance(model, Student)
     generator = torch.Generator().manual_seed(1)
     size = (2, config.model.input_height, config.model.input_width)
     with torch.no_grad():
@@ -66,7 +70,7 @@ def write_checkpoint(path: Path) -> None:
         Checkpoint(
             config=config,
             step=0,
-            model=model.state_dict(),
+            training=training.state_dict(),
             ema=model.state_dict(),
             optimizer={},
             rng=[],

@@ -25,7 +25,7 @@ from sartm_core.export.graph import MaskGraph
 from sartm_core.export.onnx_file import INPUTS, LOGITS, Feed, check_parity, open_session
 from sartm_core.runtime import create_runtime
 from sartm_core.runtime.verify import verify
-from sartm_core.training.checkpoint import load_student
+from sartm_core.training.build import load_network
 from tests.core.export.conftest import Exported
 
 HEIGHT, WIDTH, CLASSES = 64, 96, 9
@@ -38,7 +38,7 @@ def session(exported: Exported) -> onnxruntime.InferenceSession:
 
 @pytest.fixture(scope="module")
 def graph(exported: Exported) -> MaskGraph:
-    return MaskGraph(load_student(exported.checkpoint)[0]).eval()
+    return MaskGraph(load_network(exported.checkpoint)[0]).eval()
 
 
 def random_feed(seed: int, rgb_present: int = 1, thermal_present: int = 1) -> Feed:

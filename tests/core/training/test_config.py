@@ -18,7 +18,7 @@ CONFIGS = sorted((ROOT / "config/train").glob("*.yaml"))
 @pytest.mark.parametrize(
     ("override", "key", "choices"),
     [
-        ("trian.steps=5", "trian", "name, out, resume, model, data, augment, loss, train"),
+        ("trian.steps=5", "trian", "name, method, out, resume, model, data, augment, loss, cmkd, language, train"),
         ("train.stepps=5", "train.stepps", "steps, batch, lr_encoder"),
         ("train.steps=many", "train.steps", "Integer"),
         ("train.steps=0", "train.steps", "above 0"),

@@ -56,7 +56,7 @@ def assert_same(value: Any, expected: Any) -> None:
 def assert_same_run(folder: Path, expected: Path) -> None:
     """Both runs ended in the same state, with the same last loss."""
     state, reference = load_checkpoint(folder / LAST), load_checkpoint(expected / LAST)
-    for name in ("step", "model", "ema", "optimizer", "rng", "best"):
+    for name in ("step", "training", "ema", "optimizer", "rng", "best"):
         assert_same(getattr(state, name), getattr(reference, name))
     assert losses(folder)[8] == losses(expected)[8]
 

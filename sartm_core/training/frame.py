@@ -1,0 +1,28 @@
+"""A labelled pair in memory, as training draws it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sartm_core.frames import Image
+
+
+@dataclass(frozen=True)
+class Frame:
+    """A labelled pair in memory.
+
+    Attributes:
+        stem: name of the frame.
+        rgb: uint8 [H,W,3].
+        thermal: uint8 [H,W], normalised by ``sartm_core.thermal``.
+        thermal_valid: uint8 [H,W], 0 where the thermal camera does not look.
+        label: uint8 [H,W], 255 = left out.
+        night: whether it was taken at night.
+    """
+
+    stem: str
+    rgb: Image
+    thermal: Image
+    thermal_valid: Image
+    label: Image
+    night: bool

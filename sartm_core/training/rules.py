@@ -1,0 +1,127 @@
+"""Which values of a configuration no run can use; checked before anything is loaded."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sartm_core.classes import CLASS_TABLES
+from sartm_core.data.augment import MODALITIES
+from sartm_core.errors import SartmError
+from sartm_core.training.config import Config
+
+METHODS = ("sartm", "released")
+SCHEDULES = ("cosine", "poly")
+PRECISIONS = ("no", "bf16", "fp16")
+TEXT_ENCODERS = ("none", "minilm", "open_clip", "file")
+
+
+def validate(config: Config) -> None:
+    """Refuse values that no run can use, naming the key and the choices.
+
+    Raises:
+        SartmError: the first of them.
+    """
+    _one_of("method", config.method, METHODS)
+    _model(config)
+    _words(config)
+    _data(config)
+    _schedule(config)
+
+
+def _model(config: Config) -> None:
+    from sartm_core.models import ENCODERS, STRIDE
+    from sartm_core.models.fusion import FUSIONS
+    from sartm_core.models.pair_encoder import ENCODER_NAMES, SHARINGS
+
+    model = config.model
+    _one_of("model.architecture", model.architecture, ("student", "teacher"))
+    teacher = model.architecture == "teacher"
+    _one_of("model.encoder", model.encoder, sorted(ENCODER_NAMES if teacher else ENCODERS))
+    for key, size in (
+        ("model.input_height", model.input_height),
+        ("model.input_width", model.input_width),
+    ):
+        _require(size > 0 and size % STRIDE == 0, key, size, f"a multiple of {STRIDE}")
+    if not teacher:
+        return
+    _one_of("model.sharing", model.sharing, SHARINGS)
+    _one_of("model.fusion", model.fusion, tuple(FUSIONS))
+    _require(model.lora_rank >= 0, "model.lora_rank", model.lora_rank, "0 or more")
+    cnn = model.encoder in ENCODERS
+    _require(
+        not (cnn and model.gradient_checkpointing),
+        "model.gradient_checkpointing",
+        f"true, with {model.encoder}",
+        "false: BatchNorm would count every batch twice",
+    )
+    for head in model.heads:
+        _one_of("model.heads", head, ("main", "aux"))
+    _require(bool(model.heads), "model.heads", "none", "main, aux or both")
+    voters = [*model.heads, *(["mean"] if model.heads else [])]
+    if config.language.alignment > 0:
+        voters.append("text")
+    _one_of("model.inference_head", model.inference_head, voters)
+
+
+def _words(config: Config) -> None:
+    language, cmkd = config.language, config.cmkd
+    _one_of("language.encoder", language.encoder, TEXT_ENCODERS)
+    teacher = config.model.architecture == "teacher"
+    has_feature = not teacher or "aux" in config.model.heads
+    for key, weight in (
+        ("cmkd.relation", cmkd.relation),
+        ("cmkd.alignment_prototype", cmkd.alignment_prototype),
+        ("language.alignment", language.alignment),
+    ):
+        if weight > 0:
+            _require(language.encoder != "none", "language.encoder", "none", f"words, for {key}")
+    for key, weight in (*vars(cmkd).items(), ("language.alignment", language.alignment)):
+        if key in ("gap_prototype", "relation", "alignment_prototype", "language.alignment"):
+            _require(weight == 0 or has_feature, "model.heads", "no aux", f"aux, for {key}")
+    if cmkd.alignment_prototype > 0 or language.grounding:
+        _require(language.alignment > 0, "language.alignment", 0, "above 0: a head in text space")
+    if language.alignment > 0:
+        _require(teacher, "model.architecture", "student", "teacher, for language.alignment")
+    if cmkd.gap > 0 or cmkd.gap_prototype > 0:
+        both = config.data.modalities == "rgb+thermal"
+        _require(both, "data.modalities", config.data.modalities, "rgb+thermal, for cmkd.gap")
+
+
+def _data(config: Config) -> None:
+    for name in config.data.classes.split("+"):
+        _one_of("data.classes", name, sorted(CLASS_TABLES))
+    _one_of("data.modalities", config.data.modalities, MODALITIES)
+    _require(bool(config.data.sources), "data.sources", "none", "at least one data set")
+    for index, source in enumerate(config.data.sources):
+        key = f"data.sources[{index}]"
+        _require(source.weight > 0, f"{key}.weight", source.weight, "above 0")
+        _one_of(f"{key}.period", source.period, ("any", "day", "night"))
+        if source.dataset == "synthetic":
+            _require(source.frames > 0, f"{key}.frames", source.frames, "the number of scenes")
+            _require(source.seed >= 0, f"{key}.seed", source.seed, "0 or more")
+    for entry in config.data.dev:
+        _require(entry.count("-") == 1, "data.dev", repr(entry), "FIRST-LAST, e.g. 00121D-00130D")
+    _require(config.data.guard >= 0, "data.guard", config.data.guard, "0 or more")
+    _require(0 <= config.data.centered <= 1, "data.centered", config.data.centered, "0 to 1")
+
+
+def _schedule(config: Config) -> None:
+    plan = config.train
+    _require(plan.seed >= 0, "train.seed", plan.seed, "0 or more")
+    for key in ("steps", "batch", "lr_encoder", "lr_decoder", "accumulate"):
+        value = getattr(plan, key)
+        _require(value > 0, f"train.{key}", value, "above 0")
+    _one_of("train.schedule", plan.schedule, SCHEDULES)
+    _one_of("train.precision", plan.precision, PRECISIONS)
+    _require(0 <= plan.ema < 1, "train.ema", plan.ema, "0 up to below 1")
+    fraction = config.loss.hardest_fraction
+    _require(0 < fraction <= 1, "loss.hardest_fraction", fraction, "above 0 up to 1")
+
+
+def _one_of(key: str, value: str, choices: Sequence[str]) -> None:
+    _require(value in choices, key, repr(value), ", ".join(choices))
+
+
+def _require(fits: bool, key: str, got: object, expected: str) -> None:
+    if not fits:
+        raise SartmError(f"{key} cannot be used", got=got, expected=expected)
