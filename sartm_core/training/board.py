@@ -36,10 +36,12 @@ class Board:
                 self._writer.add_scalar(name, value, row["step"])
 
     def similarities(self, step: int, cmkd: CrossModalDistillation) -> None:
-        """Pictures of the class relations: the words', and each view's prototypes'."""
+        """Pictures of the class relations: the words', and each view's prototypes'; none where no
+        class has a word."""
         for name, matrix in cmkd.similarities().items():
-            picture = similarity_picture(matrix.cpu().numpy())
-            self._writer.add_image(f"similarity/{name}", picture, step, dataformats="HWC")
+            if matrix.numel() > 0:
+                picture = similarity_picture(matrix.cpu().numpy())
+                self._writer.add_image(f"similarity/{name}", picture, step, dataformats="HWC")
 
     def close(self) -> None:
         """Write what is left."""

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from sartm_core.losses import CrossModalDistillation, segmentation_loss
+from sartm_core.losses.distributed import sum_over_processes
 from sartm_core.models import RgbThermalNetwork
 from sartm_core.models.network import Decoded
 from sartm_core.models.text_head import TextHead
@@ -129,18 +130,19 @@ class TrainingStep(nn.Module):
         return logits
 
     def _grounding(self, batch: Batch, feature: torch.Tensor) -> torch.Tensor:
-        """Distance of the text head's visual side from the ImageNet encoder's features, on the
-        samples that have RGB."""
+        """Distance of the text head's visual side from the ImageNet encoder's features, mean over
+        the samples of all processes that have RGB."""
         imagenet, text = self._imagenet[0], self.network.text
         assert imagenet is not None
         assert isinstance(text, TextHead)
         there = batch.present[:, 0] > 0.5
-        if not there.any():
-            return feature.new_zeros(())
-        with torch.no_grad():
+        # A process without such a sample takes part in the sums, and its weights get gradients.
+        total = 0.0 * feature.float().sum()
+        if there.any():
             rgb = batch.rgb[there].permute(0, 3, 1, 2).float()
             target = imagenet.to(rgb.device)(rgb)
-        return text.grounding_loss(feature[there], target)
+            total = text.grounding_loss(feature[there], target) * there.sum()
+        return sum_over_processes(total) / sum_over_processes(there.sum()).clamp_min(1)
 
 
 def _as_drawn(views: dict[str, Decoded], present: torch.Tensor) -> Decoded:

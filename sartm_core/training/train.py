@@ -188,8 +188,12 @@ def train(config: Config) -> RunResult:
                     best = scores["score"]
                     origin["metrics"] = {"dev": scores}
                     save(BEST, step)
-                if board is not None and training.cmkd is not None:
-                    board.similarities(step, training.cmkd)
+            if (
+                board is not None
+                and training.cmkd is not None
+                and (step == plan.steps or _due(step, plan.evaluate_every))
+            ):
+                board.similarities(step, training.cmkd)
             if _due(step, plan.checkpoint_every):
                 save(LAST, step)
             if plan.max_minutes and time.monotonic() - started > 60 * plan.max_minutes:
