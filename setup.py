@@ -28,7 +28,10 @@ setup(
     maintainer_email="sartm@users.noreply.github.com",
     license="Apache-2.0",
     packages=find_packages(include=["sartm_ros*", "sartm_core*"]),
-    package_data={"sartm_core": ["py.typed", "**/*.j2", "**/*.html"], "sartm_ros": ["py.typed"]},
+    package_data={
+        "sartm_core": ["py.typed", "**/*.j2", "**/*.html", "language/*.txt"],
+        "sartm_ros": ["py.typed"],
+    },
     data_files=[
         ("share/ament_index/resource_index/packages", [f"resource/{PACKAGE}"]),
         (SHARE, ["package.xml"]),

@@ -31,12 +31,24 @@ def efficientnet_lite(
     size: int, *, in_channels: int, pretrained: bool, checkpoint: Path | None = None
 ) -> Encoder:
     """EfficientNet-Lite0, 1 or 2."""
-    network = _timm_model(f"tf_efficientnet_lite{size}", checkpoint)
     if pretrained and checkpoint is None:
-        _load_by_order(network, _lite_weights(size))
+        network = imagenet_network(size)
+    else:
+        network = _timm_model(f"tf_efficientnet_lite{size}", checkpoint)
     blocks = network.blocks
     groups = [[blocks[0], blocks[1]], [blocks[2]], [blocks[3], blocks[4]], [blocks[5]]]
     return _staged(network, groups, _LITE[size], in_channels)
+
+
+def imagenet_network(size: int) -> Any:
+    """timm's whole EfficientNet-Lite0, 1 or 2, its classifier included, with ImageNet weights.
+
+    Raises:
+        SartmError: the weights are not installed.
+    """
+    network = _timm_model(f"tf_efficientnet_lite{size}", None)
+    _load_by_order(network, _lite_weights(size))
+    return network
 
 
 def mobilenetv4_conv(
