@@ -78,9 +78,7 @@ class AugmentConfig:
     paste_classes: list[int] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        if min(self.crop_height, self.crop_width) < 1 or self.crop_height % 32 + (
-            self.crop_width % 32
-        ):
+        if any(side < 1 or side % 32 for side in (self.crop_height, self.crop_width)):
             raise SartmError(
                 "crop size does not fit the network",
                 got=f"{self.crop_height}x{self.crop_width}",

@@ -213,8 +213,8 @@ def _cut(donor: Donor, *, scale: float, mirror: bool) -> _Patch:
     return _Patch(
         rgb=resized(donor.rgb[window], cv2.INTER_LINEAR),
         thermal=resized(donor.thermal[window], cv2.INTER_LINEAR),
-        label=resized(donor.label[window], cv2.INTER_NEAREST),
-        mask=resized(mask, cv2.INTER_NEAREST),
+        label=resized(donor.label[window], cv2.INTER_NEAREST_EXACT),
+        mask=resized(mask, cv2.INTER_NEAREST_EXACT),
     )
 
 
