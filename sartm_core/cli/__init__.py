@@ -30,6 +30,7 @@ COMMANDS = {
     "predict": "predict:predict",
     "bench": "bench:bench",
     "bag": "bag:app",
+    "text": "text:app",
 }
 
 # Typer has no public name for the base of its usage errors.
