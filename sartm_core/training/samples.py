@@ -68,12 +68,12 @@ class Source:
         rarity: float,
         rng: np.random.Generator,
     ) -> list[Donor]:
-        """``count`` objects of other frames of the target's light, their classes drawn as those of
-        centred crops; none if there are no such objects.
+        """Objects of other frames of the target's light (day, night), their classes drawn as those
+        of centred crops.
 
         Args:
             target: frame that they are pasted into.
-            count: how many.
+            count: how many are drawn; those of the target itself are left out.
             classes: ids that are pasted; empty = all but 0.
             rarity: see ``DataConfig``.
             rng: the only source of randomness.

@@ -1,33 +1,22 @@
-"""Training samples: a pure function of (seed, step, place), drawn from frames that were checked."""
+"""Training samples: a pure function of (seed, step, place); what a batch of them holds."""
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from sartm_core.classes import MFNET
-from sartm_core.data.augment import TrainingSample
-from sartm_core.data.synthetic import write_folder
-from sartm_core.errors import SartmError
-from sartm_core.training.config import Config, DataConfig, SourceConfig
-from sartm_core.training.data import Frame, is_dev, load_data, load_frames
-from sartm_core.training.samples import Source, collate, draw_sample
+from sartm_core.data.augment import AugmentConfig, TrainingSample
+from sartm_core.training.config import Config, DataConfig
+from sartm_core.training.data import load_data
+from sartm_core.training.frame import Frame
+from sartm_core.training.samples import Batch, Source, apply_hidden, collate, draw_sample
+from tests.pairs import PLAIN
 from tests.training_runs import tiny_config
 
 CAR, CONE = 1, 6
-
-
-@pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Six labelled frames in folder layout, 00000D to 00005N, all in train.txt."""
-    path = tmp_path_factory.mktemp("site") / "site"
-    write_folder(path, 6, 0, width=96, height=64, val_share=0.0)
-    return path
 
 
 @pytest.fixture(scope="module")
@@ -37,28 +26,38 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> Config:
 
 @pytest.fixture(scope="module")
 def sources(config: Config) -> list[Source]:
-    (frames,), _ = load_data(config)
-    return [Source(frames, 1.0)]
+    return load_data(config)[0]
 
 
 def equal(first: TrainingSample, second: TrainingSample) -> bool:
     return all(np.array_equal(value, vars(second)[name]) for name, value in vars(first).items())
 
 
-def plain_frame(stem: str, class_id: int, corner: tuple[int, int] = (0, 0)) -> Frame:
+def plain_frame(
+    stem: str, class_id: int, corner: tuple[int, int] = (0, 0), night: bool = False
+) -> Frame:
     """Black but for a square of 16x16 pixels of one class."""
     label = np.zeros((200, 300), np.uint8)
     y, x = corner
     label[y : y + 16, x : x + 16] = class_id
     grey = np.zeros_like(label)
-    return Frame(stem, np.zeros((*label.shape, 3), np.uint8), grey, grey + 1, label, False)
+    return Frame(stem, np.zeros((*label.shape, 3), np.uint8), grey, grey + 1, label, night)
 
 
-def test_a_place_determines_the_sample(config: Config, sources: list[Source]) -> None:
+EVERYTHING = AugmentConfig(
+    crop_height=64, crop_width=96, rotation=10, perspective=0.1, overexpose=0.5, blur=0.5,
+    thermal_clahe=0.5, thermal_noise=0.5, thermal_homography=3, masking=0.5, copy_paste=1.0,
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("changes", ["default", "everything"])
+def test_a_place_determines_the_sample(config: Config, sources: list[Source], changes: str) -> None:
+    augmentation = EVERYTHING if changes == "everything" else config.augment
     places = [(seed, step, place) for seed in (0, 1) for step in (0, 7) for place in (0, 1)]
-    samples = {p: draw_sample(sources, config.data, config.augment, p) for p in places}
+    samples = {p: draw_sample(sources, config.data, augmentation, p) for p in places}
+    fresh = load_data(config)[0]  # as a resumed run reads them
     for place in reversed(places):  # whatever was drawn before
-        again = draw_sample(sources, config.data, config.augment, place)
+        again = draw_sample(fresh, config.data, augmentation, place)
         assert equal(samples[place], again)
         assert sum(equal(again, other) for other in samples.values()) == 1
 
@@ -68,9 +67,81 @@ def test_batch_has_the_networks_types(config: Config, sources: list[Source]) -> 
     assert batch.rgb.shape == (3, 64, 96, 3)
     assert batch.thermal.shape == batch.thermal_valid.shape == (3, 64, 96, 1)
     assert batch.present.shape == (3, 2)
-    assert batch.label.shape == (3, 64, 96)
+    assert batch.label.shape == batch.hidden.shape == (3, 64, 96)
+    assert batch.labelled.shape == (3, 9)
     assert [tensor.dtype for tensor in batch.inputs] == [torch.uint8] * 3 + [torch.float32]
     assert batch.label.dtype == torch.int64
+    assert batch.hidden.dtype == torch.uint8
+    assert batch.labelled.dtype == torch.bool
+
+
+def test_samples_know_what_their_source_labels(config: Config) -> None:
+    labelled = np.arange(9) < 3
+    mixture = [
+        Source([plain_frame("a", CAR)], 1.0, labelled),
+        Source([plain_frame("b", CONE)], 1.0),
+    ]
+    data = replace(config.data, centered=1.0)
+    batch = collate(draw_sample(mixture, data, config.augment, (0, 0, i)) for i in range(20))
+    cars = (batch.label == CAR).flatten(1).any(dim=1)
+    assert 0 < cars.sum() < 20
+    for car, row in zip(cars, batch.labelled, strict=True):
+        assert row.tolist() == (labelled.tolist() if car else [True] * 9)
+
+
+def test_hidden_blocks_are_masked_on_demand(config: Config, sources: list[Source]) -> None:
+    masking = replace(PLAIN, masking=1.0, mask_block=16)
+    batch = collate(draw_sample(sources, config.data, masking, (0, 0, i)) for i in range(4))
+    before = Batch(**{name: tensor.clone() for name, tensor in vars(batch).items()})
+    masked = apply_hidden(batch)
+    for name, tensor in vars(before).items():
+        assert torch.equal(vars(batch)[name], tensor)
+    rgb_hidden, thermal_hidden = batch.hidden == 1, batch.hidden == 2
+    assert rgb_hidden.any()
+    assert thermal_hidden.any()
+    assert (masked.rgb[rgb_hidden] == 127).all()
+    assert torch.equal(masked.rgb[~rgb_hidden], batch.rgb[~rgb_hidden])
+    for name in ("thermal", "thermal_valid"):
+        image, clean = vars(masked)[name], vars(batch)[name]
+        assert image.dtype == torch.uint8
+        assert not image[thermal_hidden].any()
+        assert torch.equal(image[~thermal_hidden], clean[~thermal_hidden])
+    assert (masked.thermal_valid[rgb_hidden] == 1).all()
+
+
+def test_donors_are_of_other_frames_of_the_same_light() -> None:
+    frames = [
+        plain_frame(f"{index}{'N' if night else 'D'}", CONE, (90, 20 * index + 10), night)
+        for index in range(6)
+        for night in (False, True)
+    ]
+    source = Source(frames, 1.0)
+    place = {id(frame.label): frame for frame in frames}
+    for target in frames:
+        donors = source.draw_donors(target, 40, (), 0.25, np.random.default_rng(0))
+        origins = [place[id(donor.label)] for donor in donors]
+        assert {frame.night for frame in origins} == {target.night}
+        assert target not in origins
+        assert len({frame.stem for frame in origins}) == 5
+        for donor, frame in zip(donors, origins, strict=True):
+            assert donor.rgb is frame.rgb
+            assert donor.thermal is frame.thermal
+    assert source.draw_donors(frames[0], 4, (CAR,), 0.25, np.random.default_rng(0)) == []
+
+
+def test_rare_objects_are_pasted_into_other_frames() -> None:
+    empty = plain_frame("empty", 0)
+    source = Source([empty, plain_frame("cone", CONE, (90, 100))], 1.0)
+    augmentation = replace(PLAIN, crop_height=192, crop_width=288, copy_paste=1.0)
+    data = DataConfig(centered=0.0)
+    samples = [draw_sample([source], data, augmentation, (0, step, 0)) for step in range(12)]
+    assert all((sample.label == CONE).any() for sample in samples)
+    night = Source([plain_frame("empty", 0, night=True), *source.frames[1:]], 1.0)
+    shown = [
+        (draw_sample([night], data, augmentation, (0, step, 0)).label == CONE).any()
+        for step in range(12)
+    ]
+    assert 0 < np.mean(shown) < 1  # only the frame that has one itself
 
 
 def test_centred_crops_show_their_class(config: Config) -> None:
@@ -116,80 +187,3 @@ def test_a_camera_that_is_not_named_is_never_shown(
     for step in range(5):
         sample = draw_sample(sources, data, config.augment, (0, step, 0))
         assert sample.present.tolist() == present
-
-
-@pytest.mark.parametrize(
-    ("stem", "inside"),
-    [
-        ("00121D", True),  # both ends included
-        ("00130D", True),
-        ("00125N", True),
-        ("00120N", False),
-        ("00130N", False),
-        ("01250N", True),  # the second range
-    ],
-)
-def test_dev_ranges(stem: str, inside: bool) -> None:
-    assert is_dev(stem, ["00121D-00130D", "01200D-01300N"]) == inside
-
-
-def with_source(tmp_path: Path, source: str, *overrides: str) -> Config:
-    return tiny_config(tmp_path / "run", f"data.sources=[{source}]", *overrides)
-
-
-def test_dev_frames_leave_training_in_every_real_source(site: Path, tmp_path: Path) -> None:
-    folder = f"{{dataset: 'folder:{site}', split: train}}"
-    synthetic = "{dataset: synthetic, frames: 4, width: 96, height: 64}"
-    mixture, dev = load_data(
-        with_source(tmp_path, f"{folder}, {synthetic}", "data.dev=[00002D-00003N]")
-    )
-    assert [frame.stem for frame in dev] == ["00002D", "00003N"]
-    assert [frame.stem for frame in mixture[0]] == ["00000D", "00001N", "00004D", "00005N"]
-    assert len(mixture[1]) == 4
-
-
-def test_folder_frames_equal_what_was_written(site: Path) -> None:
-    frames = list(load_frames(SourceConfig(f"folder:{site}", "train"), MFNET))
-    assert [frame.night for frame in frames] == [False, True] * 3
-    assert all(frame.label.shape == frame.thermal.shape == (64, 96) for frame in frames)
-    assert all(frame.thermal_valid.all() for frame in frames)
-
-
-def test_synthetic_data_set_keeps_its_field_of_view() -> None:
-    source = SourceConfig("synthetic:3?frames=4&width=96&height=64", "val")
-    for frame in load_frames(source, MFNET):
-        assert frame.thermal_valid.shape == (64, 96)
-        assert not frame.thermal[frame.thermal_valid == 0].any()
-
-
-@pytest.mark.parametrize(("period", "nights"), [("day", 0), ("night", 4)])
-def test_period_of_generated_scenes(period: str, nights: int) -> None:
-    source = SourceConfig(frames=4, width=96, height=64, period=period)
-    assert sum(frame.night for frame in load_frames(source, MFNET)) == nights
-
-
-@pytest.mark.parametrize(
-    ("override", "message"),
-    [
-        ("data.dev=[09000D-09001D]", "data.dev names no frame"),
-        ("data.dev=[00000D-00009N]", "no frames of 'folder:.*' are left for training"),
-        ("data.classes=pst900", r"other classes than the run \(data.classes\)"),
-    ],
-)
-def test_data_that_do_not_fit_the_run(
-    site: Path, tmp_path: Path, override: str, message: str
-) -> None:
-    config = with_source(tmp_path, f"{{dataset: 'folder:{site}', split: train}}", override)
-    with pytest.raises(SartmError, match=message):
-        load_data(config)
-
-
-def test_frame_without_label_is_refused_by_name(site: Path, tmp_path: Path) -> None:
-    bare = tmp_path / "bare"
-    for part in ("rgb", "thermal"):
-        (bare / part).mkdir(parents=True)
-        (bare / part / "a.png").write_bytes((site / part / "00000D.png").read_bytes())
-    names = {str(index): name for index, name in enumerate(MFNET.names)}
-    (bare / "classes.json").write_text(json.dumps({"classes": names}))
-    with pytest.raises(SartmError, match=r"frame 'a' of 'folder:.*' has no label"):
-        list(load_frames(SourceConfig(f"folder:{bare}"), MFNET))

@@ -1,0 +1,131 @@
+"""The frames of a run: read or generated, checked, and split into training and dev frames."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from sartm_core.data.synthetic import write_folder
+from sartm_core.errors import SartmError
+from sartm_core.training.config import Config
+from sartm_core.training.data import in_ranges, load_data
+from tests.training_runs import tiny_config
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Six labelled frames in folder layout, 00000D to 00005N, all in train.txt."""
+    path = tmp_path_factory.mktemp("site") / "site"
+    write_folder(path, 6, 0, width=96, height=64, val_share=0.0)
+    return path
+
+
+def with_source(tmp_path: Path, source: str, *overrides: str) -> Config:
+    return tiny_config(tmp_path / "run", f"data.sources=[{source}]", *overrides)
+
+
+@pytest.mark.parametrize(
+    ("stem", "inside"),
+    [
+        ("00121D", True),  # both ends included
+        ("00130D", True),
+        ("00125N", True),
+        ("00120N", False),
+        ("00130N", False),
+        ("01250N", True),  # the second range
+    ],
+)
+def test_dev_ranges(stem: str, inside: bool) -> None:
+    assert in_ranges(stem, ["00121D-00130D", "01200D-01300N"]) == inside
+
+
+@pytest.mark.parametrize(
+    ("stem", "inside"),
+    [("00117D", False), ("00118N", True), ("00133D", True), ("00134D", False), ("other", False)],
+)
+def test_guard_around_dev_ranges(stem: str, inside: bool) -> None:
+    assert in_ranges(stem, ["00121D-00130D"], 3) == inside
+
+
+def test_dev_frames_leave_training_in_every_real_source(site: Path, tmp_path: Path) -> None:
+    folder = f"{{dataset: 'folder:{site}', split: train}}"
+    synthetic = "{dataset: synthetic, frames: 4, width: 96, height: 64}"
+    sources, dev = load_data(
+        with_source(tmp_path, f"{folder}, {synthetic}", "data.dev=[00002D-00003N]")
+    )
+    assert [Path(sample.stem).name for sample in dev] == ["00002D", "00003N"]
+    assert [frame.stem for frame in sources[0].frames] == ["00000D", "00001N", "00004D", "00005N"]
+    assert len(sources[1].frames) == 4
+
+
+def test_neighbours_of_dev_frames_are_left_out(site: Path, tmp_path: Path) -> None:
+    folder = f"{{dataset: 'folder:{site}', split: train}}"
+    (source,), dev = load_data(
+        with_source(tmp_path, folder, "data.dev=[00002D-00003N]", "data.guard=1")
+    )
+    assert len(dev) == 2
+    assert [frame.stem for frame in source.frames] == ["00000D", "00005N"]
+
+
+def test_folder_frames_equal_what_was_written(site: Path, tmp_path: Path) -> None:
+    folder = f"{{dataset: 'folder:{site}', split: train}}"
+    (source,), dev = load_data(with_source(tmp_path, folder))
+    assert dev == []
+    assert source.labelled is not None
+    assert source.labelled.all()
+    assert [frame.night for frame in source.frames] == [False, True] * 3
+    assert all(frame.label.shape == frame.thermal.shape == (64, 96) for frame in source.frames)
+    assert all(frame.thermal_valid.all() for frame in source.frames)
+
+
+def test_synthetic_data_set_keeps_its_field_of_view(tmp_path: Path) -> None:
+    listed = "{dataset: 'synthetic:3?frames=4&width=96&height=64', split: val}"
+    (source,), _ = load_data(with_source(tmp_path, listed))
+    for frame in source.frames:
+        assert frame.thermal_valid.shape == (64, 96)
+        assert not frame.thermal[frame.thermal_valid == 0].any()
+
+
+@pytest.mark.parametrize(("period", "nights"), [("day", 0), ("night", 4)])
+def test_period_of_generated_scenes(tmp_path: Path, period: str, nights: int) -> None:
+    generated = f"{{dataset: synthetic, frames: 4, width: 96, height: 64, period: {period}}}"
+    (source,), _ = load_data(with_source(tmp_path, generated))
+    assert sum(frame.night for frame in source.frames) == nights
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("data.dev=[09000D-09001D]", "data.dev names no frame"),
+        ("data.dev=[00000D-00009N]", "no frames of 'folder:.*' are left for training"),
+        ("data.classes=pst900", r"classes that the run does not have \(data.classes\)"),
+    ],
+)
+def test_data_that_do_not_fit_the_run(
+    site: Path, tmp_path: Path, override: str, message: str
+) -> None:
+    config = with_source(tmp_path, f"{{dataset: 'folder:{site}', split: train}}", override)
+    with pytest.raises(SartmError, match=message):
+        load_data(config)
+
+
+def test_frames_of_a_part_of_the_classes(site: Path, tmp_path: Path) -> None:
+    folder = f"{{dataset: 'folder:{site}', split: train}}"
+    (alone,), _ = load_data(with_source(tmp_path / "a", folder))
+    (joined,), _ = load_data(with_source(tmp_path / "b", folder, "data.classes=mfnet+pst900"))
+    assert joined.labelled is not None
+    assert joined.labelled.sum() == 9 < len(joined.labelled)
+    for one, other in zip(alone.frames, joined.frames, strict=True):
+        np.testing.assert_array_equal(one.label, other.label)  # MFNet's ids come first
+
+
+def test_frame_without_label_is_refused_by_name(site: Path, tmp_path: Path) -> None:
+    bare = tmp_path / "bare"
+    for part in ("rgb", "thermal"):
+        (bare / part).mkdir(parents=True)
+        (bare / part / "a.png").write_bytes((site / part / "00000D.png").read_bytes())
+    (bare / "classes.json").write_bytes((site / "classes.json").read_bytes())
+    with pytest.raises(SartmError, match=r"frame 'a' of '.*' has no label"):
+        load_data(with_source(tmp_path, f"{{dataset: 'folder:{bare}'}}"))
