@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
+
+from sartm_core.classes import class_table
+from sartm_core.language.embedding_file import write_embeddings
 from sartm_core.training.config import Config, load_config
 
 TINY = """
@@ -32,3 +36,39 @@ def tiny_config(out: Path, *overrides: str) -> Config:
     """The tiny run in the run folder ``out``, with ``key=value`` overrides."""
     out.parent.mkdir(parents=True, exist_ok=True)
     return load_config(write_config(out.parent), [f"out={out}", *overrides])
+
+
+TEACHER = (
+    "model.architecture=teacher",
+    "model.fusion_channels=[8,8,16,16]",
+    "augment.masking=0.5",
+)
+"""Overrides that make the tiny run one of a teacher."""
+
+CMKD = (
+    "cmkd.gap=1",
+    "cmkd.gap_prototype=0.5",
+    "cmkd.relation=0.3",
+    "cmkd.alignment_prototype=0.2",
+    "cmkd.min_pixels=10",
+    "language.encoder=file",
+    "language.alignment=0.4",
+)
+"""Overrides that switch every term on; ``language.path`` is :func:`write_words`'s."""
+
+
+def write_words(folder: Path, table: str = "mfnet") -> Path:
+    """Random vectors for the words of a class table."""
+    names = [word for info in class_table(table).classes for word in info.words]
+    rng = np.random.default_rng(0)
+    vectors = rng.normal(size=(len(names), 12)).astype(np.float32)
+    path = folder / "words.npz"
+    write_embeddings(path, names, vectors, 0.1 * vectors.mean(axis=0), "random")
+    return path
+
+
+def teacher_config(out: Path, *overrides: str) -> Config:
+    """The tiny run of a teacher with every term on, in the run folder ``out``."""
+    out.parent.mkdir(parents=True, exist_ok=True)
+    words = f"language.path={write_words(out.parent)}"
+    return tiny_config(out, *TEACHER, *CMKD, words, *overrides)

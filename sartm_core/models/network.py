@@ -137,12 +137,13 @@ class RgbThermalNetwork(nn.Module):
             thermal_there & coverage, thermal_image, torch.zeros_like(thermal_image)
         )
         rgb_levels, thermal_levels = self.extract(rgb_image, thermal_image)
-        # Exact pooling of integer factors, not adaptive: that is what export knows.
+        # Pooling by integer factors, not adaptive: that is what export knows. Where 1/16 has an odd
+        # side, that of 1/32 is rounded up.
         share = F.avg_pool2d(coverage.float(), 4)
-        covered: list[torch.Tensor] = []
-        for _ in rgb_levels:
+        covered = [share > 0.5]
+        for _ in rgb_levels[1:]:
+            share = F.avg_pool2d(share, 2, ceil_mode=True)
             covered.append(share > 0.5)
-            share = F.avg_pool2d(share, 2)
         return Encoded(rgb_levels, thermal_levels, covered)
 
     def forward(
