@@ -7,10 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from sartm_core.data.datasets import open_dataset
 from sartm_core.data.synthetic import write_folder
 from sartm_core.errors import SartmError
 from sartm_core.training.config import Config
 from sartm_core.training.data import in_ranges, load_data
+from tests.published_sets import write_mfnet, write_split_folders
 from tests.training_runs import tiny_config
 
 
@@ -119,6 +121,58 @@ def test_frames_of_a_part_of_the_classes(site: Path, tmp_path: Path) -> None:
     assert joined.labelled.sum() == 9 < len(joined.labelled)
     for one, other in zip(alone.frames, joined.frames, strict=True):
         np.testing.assert_array_equal(one.label, other.label)  # MFNet's ids come first
+
+
+@pytest.mark.parametrize(
+    ("classes", "mfnet_ids", "pst_ids"),
+    [
+        # MFNet's nine come first; PST900's survivor has a first word of its own.
+        ("mfnet+pst900", [0, 1, 2, 3, 4, 5, 6, 7, 8], [0, 9, 10, 11, 12]),
+        ("pst900+mfnet", [0, 5, 6, 7, 8, 9, 10, 11, 12], [0, 1, 2, 3, 4]),
+    ],
+)
+def test_sets_of_different_classes_are_joined(
+    tmp_path: Path, classes: str, mfnet_ids: list[int], pst_ids: list[int]
+) -> None:
+    stems = [f"{number:05d}D" for number in range(1, 9)]
+    mfnet = write_mfnet(tmp_path / "mf", {"train": stems})
+    pst = write_split_folders(tmp_path / "pst", "pst900", {"train": ["1", "2", "3", "4"]})
+    listed = (
+        f"{{dataset: 'mfnet:{mfnet}', split: train}}, {{dataset: 'pst900:{pst}', split: train}}"
+    )
+    sources, _ = load_data(with_source(tmp_path, listed, f"data.classes={classes}"))
+    for source, kind, root, ids in zip(
+        sources, ("mfnet", "pst900"), (mfnet, pst), (mfnet_ids, pst_ids), strict=True
+    ):
+        assert source.labelled is not None
+        assert np.flatnonzero(source.labelled).tolist() == sorted(ids)
+        assert len(source.labelled) == 13
+        dataset = open_dataset(f"{kind}:{root}", "train")
+        shown: set[int] = set()
+        for frame in source.frames:
+            own = dataset.read(frame.stem).label
+            assert own is not None
+            np.testing.assert_array_equal(frame.label, np.array(ids)[own])
+            shown |= set(np.unique(frame.label).tolist())
+        assert shown == set(ids)
+
+
+def test_dev_frames_stay_as_their_camera_gave_them(site: Path, tmp_path: Path) -> None:
+    """They run through the whole line of a robot, which normalises thermal itself."""
+    folder = f"{{dataset: 'folder:{site}', split: train}}"
+    overrides = ("data.dev=[00002D-00003N]", "data.classes=pst900+mfnet")
+    _, dev = load_data(with_source(tmp_path, folder, *overrides))
+    dataset = open_dataset(f"folder:{site}", "train")
+    ids = np.array([0, 5, 6, 7, 8, 9, 10, 11, 12])
+    for sample, stem in zip(dev, ("00002D", "00003N"), strict=True):
+        raw = dataset.read(stem)
+        assert sample.stem == f"site/{stem}"
+        assert sample.night == raw.night
+        np.testing.assert_array_equal(sample.rgb, raw.rgb)
+        np.testing.assert_array_equal(sample.thermal, raw.thermal)
+        assert sample.label is not None
+        assert raw.label is not None
+        np.testing.assert_array_equal(sample.label, ids[raw.label])
 
 
 def test_frame_without_label_is_refused_by_name(site: Path, tmp_path: Path) -> None:
