@@ -67,7 +67,9 @@ def build_network(
 
     from sartm_core.models.lora import LoraConfig
     from sartm_core.models.pair_encoder import create_pair_encoder
+    from sartm_core.models.sam.variants import SAM_VARIANTS
     from sartm_core.models.teacher import Teacher
+    from sartm_core.models.weights import read_weights
 
     released = config.method == "released"
     lora = LoraConfig(model.lora_rank, model.lora_alpha)
@@ -81,7 +83,7 @@ def build_network(
         gradient_checkpointing=model.gradient_checkpointing,
         released=released,
     )
-    return Teacher(
+    teacher = Teacher(
         encoder,
         classes=classes,
         channels=model.fusion_channels,
@@ -92,6 +94,9 @@ def build_network(
         text=text,
         released=released,
     )
+    if model.encoder in SAM_VARIANTS and checkpoint and teacher.mask_decoder is not None:
+        teacher.mask_decoder.load_sam(read_weights(checkpoint))
+    return teacher
 
 
 def load_network(path: Path) -> tuple[RgbThermalNetwork, Checkpoint]:

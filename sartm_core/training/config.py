@@ -43,6 +43,20 @@ class SourceConfig:
 
 
 @dataclass(frozen=True)
+class DevSourceConfig:
+    """One data set of the dev list.
+
+    Attributes:
+        dataset: ``KIND:PATH`` for ``open_dataset``.
+        split: list of the data set, such as ``val``, or ``dev``, which is cut out of ``train`` in
+            sets that bring no such list; None = everything.
+    """
+
+    dataset: str = ""
+    split: str | None = None
+
+
+@dataclass(frozen=True)
 class DataConfig:
     """What is trained on.
 
@@ -51,6 +65,7 @@ class DataConfig:
         sources: the mixture.
         dev: ranges of frame names, such as ``00121D-00130D`` (both ends included), that leave
             training in every source but generated scenes and are evaluated instead.
+        dev_sources: whole lists that are evaluated as well; no frame of theirs may be in a source.
         guard: frames whose number is that close to a dev range leave training too: neighbours of a
             recording look alike.
         modalities: ``rgb+thermal``, or one camera whose partner is never shown.
@@ -62,6 +77,7 @@ class DataConfig:
     classes: str = "mfnet"
     sources: list[SourceConfig] = field(default_factory=list)
     dev: list[str] = field(default_factory=list)
+    dev_sources: list[DevSourceConfig] = field(default_factory=list)
     guard: int = 0
     modalities: str = "rgb+thermal"
     centered: float = 0.6
@@ -77,7 +93,8 @@ class ModelConfig:
             staged encoder); of the rest, a student only takes encoder, pretrained and width.
         encoder: a name in ``sartm_core.models.ENCODER_NAMES``.
         pretrained: start a CNN from ImageNet weights.
-        checkpoint: file of a SAM or SAM 2 checkpoint; empty = random initialisation.
+        checkpoint: file of a SAM or SAM 2 checkpoint; empty = random initialisation. The mask
+            decoder of SAM starts from it as well, that of SAM 2 does not.
         sharing: ``shared`` = both cameras use one encoder (one LoRA); ``per_modality`` = two.
         lora_rank: rank of LoRA on the frozen encoder; 0 = the encoder is trained whole.
         lora_alpha: scale of LoRA is alpha / rank; 0 = rank.
@@ -213,7 +230,7 @@ def load_config(path: Path | str, overrides: Sequence[str] = ()) -> Config:
     is ``data.sources[0].frames=200``).
 
     ``${sartm_data:}`` in a value is the folder of real frames: $SARTM_DATA, else ../shared/data
-    beside the checkout.
+    beside the checkout. ``${oc.env:NAME}`` is an environment variable.
 
     Raises:
         SartmError: no such file, an unknown key, a wrong type or a value out of range.

@@ -18,7 +18,7 @@ from sartm_core.frames import Image
 from sartm_core.progress import progress
 from sartm_core.thermal import normalise
 from sartm_core.training.classes import run_classes
-from sartm_core.training.config import Config, SourceConfig
+from sartm_core.training.config import Config, DevSourceConfig, SourceConfig
 from sartm_core.training.frame import Frame
 from sartm_core.training.samples import Source
 
@@ -29,12 +29,15 @@ def load_data(config: Config) -> tuple[list[Source], list[Sample]]:
     """The training frames of every source, and the dev frames as their data sets give them.
 
     Raises:
-        SartmError: a source cannot be read or is used up by ``data.dev``, which must name a frame.
+        SartmError: a source cannot be read or is used up by ``data.dev``, which must name a frame;
+            a frame is trained on and in ``data.dev_sources``.
     """
     classes = run_classes(config.data.classes)
     dev: dict[str, Sample] = {}
+    trained: set[str] = set()
     sources: list[Source] = []
-    total = sum(count_frames(source) for source in config.data.sources)
+    total = sum(map(count_frames, config.data.sources))
+    total += sum(map(count_frames, config.data.dev_sources))
     with progress("reading frames", total) as bar:
         for source in config.data.sources:
             kept: list[Frame] = []
@@ -48,17 +51,33 @@ def load_data(config: Config) -> tuple[list[Source], list[Sample]]:
                 ids, labelled = _label_ids(dataset.classes, classes, dataset.name)
                 for stem in dataset.stems:
                     sample = _checked(dataset, stem, ids)
+                    name = f"{dataset.name}/{stem}"
                     if in_ranges(stem, config.data.dev):
-                        name = f"{dataset.name}/{stem}"
                         dev[name] = dataclasses.replace(sample, stem=name)
                     elif not in_ranges(stem, config.data.dev, config.data.guard):
                         kept.append(_frame(sample))
+                        trained.add(name)
                     bar.advance()
             if not kept:
                 raise SartmError(f"no frames of '{source.dataset}' are left for training")
             sources.append(Source(kept, source.weight, labelled))
-    if config.data.dev and not dev:
-        raise SartmError("data.dev names no frame of any source", got=", ".join(config.data.dev))
+        if config.data.dev and not dev:
+            raise SartmError(
+                "data.dev names no frame of any source", got=", ".join(config.data.dev)
+            )
+        for listed in config.data.dev_sources:
+            dataset = open_dataset(listed.dataset, listed.split)
+            ids, _ = _label_ids(dataset.classes, classes, dataset.name)
+            for stem in dataset.stems:
+                name = f"{dataset.name}/{stem}"
+                dev[name] = dataclasses.replace(_checked(dataset, stem, ids), stem=name)
+                bar.advance()
+    if both := sorted(trained & dev.keys()):
+        raise SartmError(
+            "frames of data.dev_sources are trained on",
+            got=f"{len(both)}, such as {both[0]}",
+            expected="lists that share no frame, such as fit and dev",
+        )
     return sources, list(dev.values())
 
 
@@ -133,9 +152,9 @@ def _label_ids(
     return merged.lookups[1], merged.labelled[1]
 
 
-def count_frames(source: SourceConfig) -> int:
-    """How many frames :func:`load_frames` gives."""
-    if source.dataset == "synthetic":
+def count_frames(source: SourceConfig | DevSourceConfig) -> int:
+    """How many frames :func:`load_data` reads of a source."""
+    if isinstance(source, SourceConfig) and source.dataset == "synthetic":
         return source.frames
     return len(open_dataset(source.dataset, source.split).stems)
 

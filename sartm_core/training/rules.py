@@ -101,6 +101,13 @@ def _data(config: Config) -> None:
             _require(source.seed >= 0, f"{key}.seed", source.seed, "0 or more")
     for entry in config.data.dev:
         _require(entry.count("-") == 1, "data.dev", repr(entry), "FIRST-LAST, e.g. 00121D-00130D")
+    for index, listed in enumerate(config.data.dev_sources):
+        _require(
+            ":" in listed.dataset,
+            f"data.dev_sources[{index}].dataset",
+            repr(listed.dataset),
+            "KIND:PATH",
+        )
     _require(config.data.guard >= 0, "data.guard", config.data.guard, "0 or more")
     _require(0 <= config.data.centered <= 1, "data.centered", config.data.centered, "0 to 1")
 

@@ -269,7 +269,7 @@ def _resolve(entry: RowEntry, file: SweepFile, above: dict[str, Row]) -> Row:
         raise SartmError(
             f"{where}: {error.what}", got=error.got, expected=error.expected, remedy=error.remedy
         ) from error
-    if not config.data.dev:
+    if not (config.data.dev or config.data.dev_sources):
         raise SartmError(
             f"{where}: data.dev is empty", expected="the frames that the rows are compared on"
         )
@@ -284,7 +284,7 @@ def _require_row(name: str, known: set[str], what: str) -> None:
 def _require_comparable(rows: Sequence[Row]) -> None:
     first = rows[0].config.data
     for row in rows[1:]:
-        for key in ("classes", "dev"):
+        for key in ("classes", "dev", "dev_sources"):
             ours, theirs = getattr(row.config.data, key), getattr(first, key)
             if ours != theirs:
                 raise SartmError(
@@ -297,7 +297,7 @@ def _require_comparable(rows: Sequence[Row]) -> None:
 def public_values(config: Config) -> dict[str, Any]:
     """A configuration as plain values, without the folders of this machine."""
     values = config_to_dict(config)
-    for source in values["data"]["sources"]:
+    for source in (*values["data"]["sources"], *values["data"]["dev_sources"]):
         source["dataset"] = public_name(source["dataset"])
     return cast("dict[str, Any]", _without_folders(values))
 

@@ -18,7 +18,7 @@ CONFIGS = sorted((ROOT / "config/train").glob("*.yaml"))
 @pytest.mark.parametrize(
     ("override", "key", "choices"),
     [
-        ("trian.steps=5", "trian", "name, method, out, resume, model, data, augment, loss, cmkd, language, train"),
+        ("trian.steps=5", "trian", "name, method, out, resume, model, data, augment, loss, cmkd"),
         ("train.stepps=5", "train.stepps", "steps, batch, lr_encoder"),
         ("train.steps=many", "train.steps", "Integer"),
         ("train.steps=0", "train.steps", "above 0"),
@@ -26,7 +26,7 @@ CONFIGS = sorted((ROOT / "config/train").glob("*.yaml"))
         ("train.seed=-1", "train.seed", "0 or more"),
         ("train.ema=1", "train.ema", "0 up to below 1"),
         ("loss.hardest_fraction=0", "loss.hardest_fraction", "above 0 up to 1"),
-        ("model.encoder=resnet", "model.encoder", "efficientnet_lite0, mobilenetv4_conv_small"),
+        ("model.encoder=resnet", "model.encoder", "efficientnet_lite0, efficientnet_lite1"),
         ("model.input_height=60", "model.input_height", "a multiple of 32"),
         ("data.classes=city", "data.classes", "fmb, mfnet, msrs, pst900"),
         ("data.modalities=lidar", "data.modalities", "rgb+thermal, rgb, thermal"),
@@ -34,6 +34,8 @@ CONFIGS = sorted((ROOT / "config/train").glob("*.yaml"))
         ("data.sources=[{dataset: synthetic}]", "data.sources[0].frames", "number of scenes"),
         ("data.sources=[{dateset: synthetic}]", "dateset", "dataset, split, weight"),
         ("data.dev=[00121D]", "data.dev", "FIRST-LAST"),
+        ("data.dev_sources=[{dataset: site}]", "data.dev_sources[0].dataset", "KIND:PATH"),
+        ("data.dev_sources=[{dataset: 'mfnet:x', weight: 2}]", "weight", "dataset, split"),
         ("augment.crop_width=100", "100", "augment.crop_width divisible by 32"),
         ("augment.scale=[2,1]", "augment.scale", "0 < low <= high"),
         ("train.steps", "'train.steps'", "key=value"),
@@ -59,6 +61,13 @@ def test_missing_real_frames_name_the_variable(
     monkeypatch.setenv("SARTM_DATA", str(tmp_path / "nowhere"))
     with pytest.raises(SartmError, match=r"SARTM_DATA=.*nowhere.*remedy: export SARTM_DATA=FOLDER"):
         load_config(ROOT / "config/train/sartm_s.yaml")
+
+
+def test_missing_environment_variable_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SAM_CHECKPOINT", raising=False)
+    monkeypatch.setenv("MFNET", "MFNet")
+    with pytest.raises(SartmError, match=r"model.checkpoint.*'SAM_CHECKPOINT' not found"):
+        load_config(ROOT / "config/train/teacher_sam_vit_b_mfnet.yaml")
 
 
 def test_missing_file_is_refused(tmp_path: Path) -> None:
@@ -94,6 +103,8 @@ def test_shipped_configuration_is_valid(
     path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SARTM_DATA", str(tmp_path))
+    for name in ("SAM_CHECKPOINT", "MFNET", "MSRS", "PST900", "FMB"):
+        monkeypatch.setenv(name, str(tmp_path / name))
     config = load_config(path, ["train.steps=7", "train.lr_encoder=1e-3"])
     assert (config.train.steps, config.train.lr_encoder) == (7, 1e-3)
     assert "${" not in repr(config)
