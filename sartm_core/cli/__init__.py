@@ -22,6 +22,7 @@ COMMANDS = {
     "doctor": "doctor:doctor",
     "synth": "synth:synth",
     "train": "train:train",
+    "sweep": "sweep:sweep",
     "evaluate": "evaluate:evaluate",
     "score": "evaluate:score",
     "compare": "compare:compare",
