@@ -61,10 +61,13 @@ def build(config: Config) -> TrainingStep:
 
 
 def random_batch(
-    present: Sequence[tuple[float, float]] = (BOTH, RGB, THERMAL), *, hidden: bool = True
+    present: Sequence[tuple[float, float]] = (BOTH, RGB, THERMAL),
+    *,
+    hidden: bool = True,
+    seed: int = 5,
 ) -> Batch:
     """Noise, and labels in blocks of 16x16 pixels of every class."""
-    generator = torch.Generator().manual_seed(5)
+    generator = torch.Generator().manual_seed(seed)
     size = (len(present), HEIGHT, WIDTH)
 
     def blocks(high: int) -> torch.Tensor:
