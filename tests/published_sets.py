@@ -8,9 +8,7 @@ from pathlib import Path
 import numpy as np
 import PIL.Image
 
-from sartm_core.data.images import write_png
-
-SIZE = (24, 32)
+SIZE = (96, 128)
 LAYOUTS = {
     "msrs": ("vi", "ir", "Segmentation_labels"),
     "pst900": ("rgb", "thermal", "labels"),
@@ -33,14 +31,19 @@ def label(value: int) -> np.ndarray:
     return ids
 
 
+def save(path: Path, pixels: np.ndarray) -> None:
+    """Without the fsync of `write_png`: there are many of them."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    PIL.Image.fromarray(pixels).save(path)
+
+
 def write_mfnet(root: Path, lists: dict[str, Sequence[str]]) -> Path:
     """RGBA pictures; the label of frame N is N % 9."""
     for stem in sorted({stem for stems in lists.values() for stem in stems}):
         number = int(stem[:5])
         rgb, thermal = picture(number)
-        (root / "images").mkdir(parents=True, exist_ok=True)
-        PIL.Image.fromarray(np.dstack([rgb, thermal])).save(root / f"images/{stem}.png")
-        write_png(root / f"labels/{stem}.png", label(number % 9))
+        save(root / f"images/{stem}.png", np.dstack([rgb, thermal]))
+        save(root / f"labels/{stem}.png", label(number % 9))
     for name, stems in lists.items():
         (root / f"{name}.txt").write_text("\n".join(stems) + "\n")
     return root
@@ -53,11 +56,10 @@ def write_split_folders(root: Path, kind: str, splits: dict[str, Sequence[str]])
         for stem in stems:
             number = int("".join(filter(str.isdigit, stem)))
             rgb, thermal = picture(number)
-            write_png(root / split / rgb_folder / f"{stem}.png", rgb)
-            write_png(root / split / thermal_folder / f"{stem}.png", thermal)
-            write_png(root / split / label_folder / f"{stem}.png", label(number % 5))
+            save(root / split / rgb_folder / f"{stem}.png", rgb)
+            save(root / split / thermal_folder / f"{stem}.png", thermal)
+            save(root / split / label_folder / f"{stem}.png", label(number % 5))
             if kind == "pst900":
-                raw = root / split / "thermal_raw" / f"{stem}.png"
-                raw.parent.mkdir(exist_ok=True)
-                PIL.Image.fromarray(thermal.astype(np.uint16) * 100).save(raw)
+                raw = thermal.astype(np.uint16) * 100
+                save(root / split / "thermal_raw" / f"{stem}.png", raw)
     return root

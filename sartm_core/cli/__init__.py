@@ -21,6 +21,7 @@ from sartm_core.errors import SartmError
 COMMANDS = {
     "doctor": "doctor:doctor",
     "synth": "synth:synth",
+    "data": "data:app",
     "train": "train:train",
     "sweep": "sweep:sweep",
     "evaluate": "evaluate:evaluate",

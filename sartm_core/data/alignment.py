@@ -1,0 +1,72 @@
+"""Do RGB and thermal lie on each other? The shift that is common to many frames.
+
+Outlines of objects show in both cameras. The cross-correlation of the two edge images of one frame
+is noisy, but its mean over a few dozen frames has one sharp peak, at the common shift. On 40 frames
+each of three real sets, shifted by up to (16, 8) pixels at 640x480, the peak was 33 to 42 standard
+deviations high (mean correlation 0.16 to 0.25) and within 4 pixels of the truth.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import cast
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from sartm_core.frames import Image
+
+FRAMES = 40
+"""So many frames are enough for a peak."""
+
+MIN_FRAMES = 10
+TOLERANCE = 0.0125  # of the width, 8 pixels of 640; half of it is the estimate's own error
+
+_SIZE = (320, 240)  # width, height
+_REACH = 32  # largest shift, in pixels of _SIZE
+_MIN_CORRELATION = 0.05
+
+Surface = npt.NDArray[np.float32]
+
+
+def edge_correlation(rgb: Image, thermal: Image) -> Surface:
+    """Correlation of the edges of one frame at every shift of thermal against RGB.
+
+    Args:
+        rgb: HxWx3 uint8.
+        thermal: hxw uint8, normalised; stretched to the RGB image's field.
+
+    Returns:
+        float32 [65, 65], row and column 32 = no shift.
+    """
+    grey = cast(Image, cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY))
+    spectra = [np.fft.rfft2(_edges(picture)) for picture in (thermal, grey)]
+    surface = np.fft.fftshift(np.fft.irfft2(spectra[0] * np.conj(spectra[1]), s=_SIZE[::-1]))
+    y, x = _SIZE[1] // 2, _SIZE[0] // 2
+    window = surface[y - _REACH : y + _REACH + 1, x - _REACH : x + _REACH + 1]
+    return window.astype(np.float32)
+
+
+def common_shift(surfaces: Sequence[Surface]) -> tuple[float, float] | None:
+    """How far thermal lies to the right of and below RGB, as parts of width and height.
+
+    None if there are fewer than `MIN_FRAMES` frames or no clear peak.
+    """
+    if len(surfaces) < MIN_FRAMES:
+        return None
+    mean = np.mean(surfaces, axis=0)
+    if mean.max() < _MIN_CORRELATION:
+        return None
+    row, column = np.unravel_index(int(mean.argmax()), mean.shape)
+    return (int(column) - _REACH) / _SIZE[0], (int(row) - _REACH) / _SIZE[1]
+
+
+def _edges(picture: Image) -> npt.NDArray[np.float32]:
+    """Edge strength without its local mean, faded out at the border, of length 1."""
+    small = cv2.resize(picture, _SIZE, interpolation=cv2.INTER_AREA).astype(np.float32)
+    smooth = cv2.GaussianBlur(small, (0, 0), 1.0)
+    strength = np.log1p(np.hypot(cv2.Sobel(smooth, -1, 1, 0), cv2.Sobel(smooth, -1, 0, 1)))
+    fade = np.outer(np.hanning(_SIZE[1]), np.hanning(_SIZE[0]))
+    edges = (strength - cv2.GaussianBlur(strength, (0, 0), 8.0)) * fade
+    return (edges / max(float(np.linalg.norm(edges)), 1e-6)).astype(np.float32)
