@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 METRICS = "metrics.json"
 CHECKPOINT_SUFFIXES = (".ckpt", ".pt", ".pth")
 
-Data = Annotated[str, typer.Option(help="KIND:PATH with KIND folder or synthetic.")]
+Data = Annotated[str, typer.Option(help="folder:PATH, or mfnet, msrs, pst900, fmb, synthetic.")]
 Split = Annotated[str | None, typer.Option(help="A NAME.txt list of the data; default all.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
