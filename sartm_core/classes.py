@@ -143,11 +143,13 @@ CLASS_TABLES = {table.name: table for table in (MFNET, PST900, FMB, MSRS)}
 
 
 def class_table(name: str) -> ClassTable:
-    """The table called ``name``: mfnet, pst900, fmb or msrs.
+    """The table called ``name``: mfnet, pst900, fmb or msrs, or several merged: ``mfnet+pst900``.
 
     Raises:
         SartmError: no such table; the choices are listed.
     """
+    if "+" in name:
+        return merge_tables([class_table(part) for part in name.split("+")], name).table
     if name not in CLASS_TABLES:
         raise SartmError("unknown class table", got=repr(name), expected=", ".join(CLASS_TABLES))
     return CLASS_TABLES[name]

@@ -17,6 +17,7 @@ from sartm_core.bundle import (
     manifest_classes,
     write_bundle,
 )
+from sartm_core.classes import class_table
 from sartm_core.errors import SartmError
 from sartm_core.export import model_card
 from sartm_core.export.graph import MaskGraph
@@ -32,7 +33,6 @@ from sartm_core.export.sample import (
 from sartm_core.progress import console, progress
 from sartm_core.training.build import load_network
 from sartm_core.training.checkpoint import Checkpoint
-from sartm_core.training.classes import run_classes
 
 PRECISIONS = ("fp32",)
 PARITY_FRAMES = 2
@@ -154,7 +154,7 @@ def _manifest(checkpoint: Checkpoint, name: str, metrics: Mapping[str, Any]) -> 
     provenance["metrics"] = {**provenance["metrics"], **metrics}
     return {
         "name": name,
-        "classes": manifest_classes(run_classes(config.data.classes)),
+        "classes": manifest_classes(class_table(config.data.classes)),
         "ignore_id": 255,
         "input": {
             "height": config.model.input_height,

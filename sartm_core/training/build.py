@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from sartm_core.classes import class_table
 from sartm_core.errors import SartmError
 from sartm_core.losses import CrossModalDistillation
 from sartm_core.models import RgbThermalNetwork, Student
 from sartm_core.training.checkpoint import Checkpoint, load_checkpoint
-from sartm_core.training.classes import run_classes
 from sartm_core.training.config import Config
 from sartm_core.training.step import TrainingStep
 
@@ -36,7 +36,7 @@ def build_step(config: Config, *, fresh: bool) -> TrainingStep:
     if any((cmkd.gap, cmkd.gap_prototype, cmkd.relation, cmkd.alignment_prototype)):
         distillation = CrossModalDistillation(
             cmkd,
-            classes=len(run_classes(config.data.classes)),
+            classes=len(class_table(config.data.classes)),
             channels=config.model.width,
             words=None if words is None else torch.from_numpy(words.words),
             centre=None if words is None else torch.from_numpy(words.centre),
@@ -61,7 +61,7 @@ def build_network(
         pretrained: whether initial weights are read, if the configuration asks for them.
     """
     model = config.model
-    classes = len(run_classes(config.data.classes))
+    classes = len(class_table(config.data.classes))
     if model.architecture == "student":
         return Student(model.encoder, classes, model.width, pretrained and model.pretrained)
 
@@ -155,7 +155,7 @@ def _read_words(config: Config) -> tuple[TextEncoder | None, WordTable | None]:
     from sartm_core.language import create_text_encoder, embed_classes
 
     encoder = create_text_encoder(language.encoder, Path(language.path) if language.path else None)
-    words = embed_classes(run_classes(config.data.classes), encoder)
+    words = embed_classes(class_table(config.data.classes), encoder)
     return encoder, words if language.shuffle < 0 else words.shuffled(language.shuffle)
 
 

@@ -10,14 +10,13 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from sartm_core.classes import MFNET, ClassTable, merge_tables
+from sartm_core.classes import MFNET, ClassTable, class_table, merge_tables
 from sartm_core.data.datasets import open_dataset
 from sartm_core.data.sample import Dataset, Sample
 from sartm_core.errors import SartmError
 from sartm_core.frames import Image
 from sartm_core.progress import progress
 from sartm_core.thermal import normalise
-from sartm_core.training.classes import run_classes
 from sartm_core.training.config import Config, DevSourceConfig, SourceConfig
 from sartm_core.training.frame import Frame
 from sartm_core.training.samples import Source
@@ -32,7 +31,7 @@ def load_data(config: Config) -> tuple[list[Source], list[Sample]]:
         SartmError: a source cannot be read or is used up by ``data.dev``, which must name a frame;
             a frame is trained on and in ``data.dev_sources``.
     """
-    classes = run_classes(config.data.classes)
+    classes = class_table(config.data.classes)
     dev: dict[str, Sample] = {}
     trained: set[str] = set()
     sources: list[Source] = []

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from sartm_core.bundle import Bundle
+from sartm_core.classes import class_table
 from sartm_core.evaluation.test_time import AveragedGraph, Looks
 from sartm_core.export.graph import MaskGraph
 from sartm_core.frames import Image
@@ -17,7 +18,6 @@ from sartm_core.models import RgbThermalNetwork
 from sartm_core.segmenter import Segmenter
 from sartm_core.thermal import ThermalSpec
 from sartm_core.training.build import load_network
-from sartm_core.training.classes import run_classes
 from sartm_core.training.config import Config
 
 
@@ -92,7 +92,7 @@ def segmenter_of(
     bundle = Bundle(
         path=path or config.folder,
         name=config.name,
-        classes=run_classes(config.data.classes),
+        classes=class_table(config.data.classes),
         input_size=input_size or (config.model.input_height, config.model.input_width),
         resize="stretch",
         thermal=ThermalSpec("agc8"),

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
-from sartm_core.classes import IGNORE_ID
+from sartm_core.classes import IGNORE_ID, class_table
 from sartm_core.data.augment import (
     RGB_HIDDEN,
     THERMAL_HIDDEN,
@@ -19,7 +19,6 @@ from sartm_core.data.augment import (
     augment,
     find_regions,
 )
-from sartm_core.training.classes import run_classes
 from sartm_core.training.config import DataConfig
 from sartm_core.training.frame import Frame
 
@@ -152,7 +151,7 @@ def draw_sample(
     )
     labelled = source.labelled
     if labelled is None:
-        labelled = np.ones(len(run_classes(data.classes)), bool)
+        labelled = np.ones(len(class_table(data.classes)), bool)
     return DrawnSample(**vars(sample), labelled=labelled)
 
 

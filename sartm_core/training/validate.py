@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from sartm_core.classes import class_table
 from sartm_core.data.sample import Sample
 from sartm_core.evaluation.evaluate import MODALITIES, fit_to_label
 from sartm_core.evaluation.protocols import protocols_for
 from sartm_core.evaluation.tally import Tally
 from sartm_core.models import RgbThermalNetwork
 from sartm_core.progress import progress
-from sartm_core.training.classes import run_classes
 from sartm_core.training.config import Config
 from sartm_core.training.predictor import segmenter_of
 
@@ -52,7 +52,7 @@ def evaluate_modalities(
     """Confusion matrices of a network with each of several sets of cameras; arguments as in
     :func:`evaluate_frames`."""
     segmenter = segmenter_of(network, config)
-    tallies = {name: Tally(run_classes(config.data.classes)) for name in modalities}
+    tallies = {name: Tally(class_table(config.data.classes)) for name in modalities}
     with progress("evaluating", len(frames) * len(tallies)) as bar:
         for sample in frames:
             assert sample.label is not None
