@@ -11,7 +11,7 @@ from sartm_core.training.config import Config
 
 METHODS = ("sartm", "released")
 SCHEDULES = ("cosine", "poly")
-PRECISIONS = ("no", "bf16", "fp16")
+PRECISIONS = ("fp32", "bf16", "fp16")
 TEXT_ENCODERS = ("none", "minilm", "open_clip", "file")
 
 
@@ -23,6 +23,7 @@ def validate(config: Config) -> None:
     """
     _one_of("method", config.method, METHODS)
     _model(config)
+    _strengths(config)
     _words(config)
     _data(config)
     _schedule(config)
@@ -46,6 +47,8 @@ def _model(config: Config) -> None:
         return
     _one_of("model.sharing", model.sharing, SHARINGS)
     _one_of("model.fusion", model.fusion, tuple(FUSIONS))
+    channels = model.fusion_channels
+    _require(min(channels) >= 4, "model.fusion_channels", channels, "4 or more each")
     _require(model.lora_rank >= 0, "model.lora_rank", model.lora_rank, "0 or more")
     cnn = model.encoder in ENCODERS
     _require(
@@ -63,9 +66,30 @@ def _model(config: Config) -> None:
     _one_of("model.inference_head", model.inference_head, voters)
 
 
+def _strengths(config: Config) -> None:
+    language, cmkd = config.language, config.cmkd
+    for key in ("gap", "gap_prototype", "relation", "alignment_prototype", "min_pixels"):
+        _require(getattr(cmkd, key) >= 0, f"cmkd.{key}", getattr(cmkd, key), "0 or more")
+    for key in ("temperature", "tau_text", "tau_visual"):
+        _require(getattr(cmkd, key) > 0, f"cmkd.{key}", getattr(cmkd, key), "above 0")
+    _require(0 <= cmkd.ramp <= 1, "cmkd.ramp", cmkd.ramp, "0 to 1")
+    _require(0 <= cmkd.ema < 1, "cmkd.ema", cmkd.ema, "0 up to below 1")
+    for key in ("alignment", "grounding_weight"):
+        value = getattr(language, key)
+        _require(value >= 0, f"language.{key}", value, "0 or more")
+    _require(language.temperature > 0, "language.temperature", language.temperature, "above 0")
+    if config.method == "released":
+        for key in ("gap", "alignment_prototype"):
+            value = getattr(cmkd, key)
+            _require(value == 0, f"cmkd.{key}", value, "0, for method=released")
+
+
 def _words(config: Config) -> None:
     language, cmkd = config.language, config.cmkd
     _one_of("language.encoder", language.encoder, TEXT_ENCODERS)
+    if language.encoder in ("open_clip", "file"):
+        expected = f"a file, for language.encoder={language.encoder}"
+        _require(bool(language.path), "language.path", "none", expected)
     teacher = config.model.architecture == "teacher"
     has_feature = not teacher or "aux" in config.model.heads
     for key, weight in (
@@ -80,6 +104,9 @@ def _words(config: Config) -> None:
             _require(weight == 0 or has_feature, "model.heads", "no aux", f"aux, for {key}")
     if cmkd.alignment_prototype > 0 or language.grounding:
         _require(language.alignment > 0, "language.alignment", 0, "above 0: a head in text space")
+    if language.grounding:
+        any_text = language.encoder != "file"
+        _require(any_text, "language.encoder", "file, with grounding", "minilm or open_clip")
     if language.alignment > 0:
         _require(teacher, "model.architecture", "student", "teacher, for language.alignment")
     if cmkd.gap > 0 or cmkd.gap_prototype > 0:
@@ -118,6 +145,9 @@ def _schedule(config: Config) -> None:
     for key in ("steps", "batch", "lr_encoder", "lr_decoder", "accumulate"):
         value = getattr(plan, key)
         _require(value > 0, f"train.{key}", value, "above 0")
+    for key in ("weight_decay", "warmup_steps", "threads", "workers", "max_minutes"):
+        value = getattr(plan, key)
+        _require(value >= 0, f"train.{key}", value, "0 or more")
     _one_of("train.schedule", plan.schedule, SCHEDULES)
     _one_of("train.precision", plan.precision, PRECISIONS)
     _require(0 <= plan.ema < 1, "train.ema", plan.ema, "0 up to below 1")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -25,6 +27,12 @@ PLAN = TrainConfig(steps=100, warmup_steps=20, lr_encoder=1e-4, lr_decoder=1e-3,
 )
 def test_warm_up_then_cosine(step: int, factor: float) -> None:
     assert learning_rate_factor(step, PLAN) == pytest.approx(factor)
+
+
+@pytest.mark.parametrize(("step", "factor"), [(9, 0.5), (20, 1.0), (60, 0.5**0.9), (100, 0.0)])
+def test_warm_up_then_poly(step: int, factor: float) -> None:
+    plan = replace(PLAN, schedule="poly")
+    assert learning_rate_factor(step, plan) == pytest.approx(factor)
 
 
 def test_encoder_and_decoder_rates_and_no_decay_of_biases() -> None:
