@@ -43,6 +43,7 @@ class Checkpoint:
         training: state dict of network and distillation (``TrainingStep``).
         ema: state dict of the network with averaged weights.
         optimizer: its state dict.
+        scaler: state dict of the loss scale of fp16; empty without one.
         rng: torch's CPU generator, and one per CUDA device.
         best: best dev score so far, below 0 if there was none.
         provenance: git revision, data, metrics: what goes into the model card.
@@ -53,6 +54,7 @@ class Checkpoint:
     training: dict[str, torch.Tensor]
     ema: dict[str, torch.Tensor]
     optimizer: dict[str, Any]
+    scaler: dict[str, Any]
     rng: list[torch.Tensor]
     best: float
     provenance: dict[str, Any]

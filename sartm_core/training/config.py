@@ -157,7 +157,7 @@ class TrainConfig:
         weight_decay: AdamW's, for weights with two or more dimensions.
         warmup_steps: linear rise to the peak.
         schedule: what follows: ``cosine`` or ``poly`` (power 0.9), both to 0.
-        precision: ``no`` (float32), ``bf16`` or ``fp16`` autocast; CMKD always runs in float32.
+        precision: ``fp32``, or autocast to ``bf16`` or ``fp16``; CMKD always runs in float32.
         accumulate: batches whose gradients make one step.
         freeze_batchnorm: keep the statistics of BatchNorm as they are.
         init: checkpoint whose averaged weights the run starts from; empty = none.
@@ -179,7 +179,7 @@ class TrainConfig:
     weight_decay: float = 0.01
     warmup_steps: int = 50
     schedule: str = "cosine"
-    precision: str = "no"
+    precision: str = "fp32"
     accumulate: int = 1
     freeze_batchnorm: bool = False
     init: str = ""

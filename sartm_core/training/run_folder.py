@@ -7,15 +7,20 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from omegaconf import OmegaConf
 
+from sartm_core.classes import ClassTable
+from sartm_core.data.images import write_png
 from sartm_core.data.sample import Sample
 from sartm_core.files import write_bytes_atomic, write_json_atomic
 from sartm_core.machine import describe_machine, git_revision
 from sartm_core.training.config import Config, config_to_dict
-from sartm_core.training.samples import Source
+from sartm_core.training.samples import Batch, Source, apply_hidden
+from sartm_core.viz import overlay, thermal_to_rgb
 
 METRICS = "metrics.jsonl"
+SAMPLES = "samples.png"
 
 
 class RunFolder:
@@ -42,6 +47,23 @@ class RunFolder:
         """Append one line to metrics.jsonl; ``row`` has a ``step``."""
         with open(self.path / METRICS, "a", encoding="utf-8") as file:
             file.write(json.dumps(row) + "\n")
+
+    def picture(self, batch: Batch, classes: ClassTable) -> None:
+        """Write a batch as samples.png: what the run really learns from.
+
+        Each sample is a row of RGB, thermal and label over RGB; a camera that is not there is
+        black, hidden blocks are as the network sees them.
+        """
+        shown = apply_hidden(batch)
+        seen = shown.present.cpu().numpy() > 0
+        rows = []
+        for index, label in enumerate(shown.label.cpu().numpy().astype(np.uint8)):
+            rgb = shown.rgb[index].cpu().numpy()
+            thermal = thermal_to_rgb(shown.thermal[index, ..., 0].cpu().numpy())
+            thermal[shown.thermal_valid[index, ..., 0].cpu().numpy() == 0] = 0
+            labelled = overlay(batch.rgb[index].cpu().numpy(), label, classes, legend=False)
+            rows.append(np.hstack([rgb * seen[index, 0], thermal * seen[index, 1], labelled]))
+        write_png(self.path / SAMPLES, np.vstack(rows))
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:

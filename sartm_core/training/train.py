@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 
+from sartm_core.classes import class_table
 from sartm_core.errors import SartmError
 from sartm_core.losses import gradient_norms
 from sartm_core.progress import console, progress
@@ -79,7 +80,10 @@ def train(config: Config) -> RunResult:
     plan = config.train
     if plan.threads:
         torch.set_num_threads(plan.threads)
-    accelerator = Accelerator(mixed_precision=plan.precision, step_scheduler_with_optimizer=False)
+    accelerator = Accelerator(
+        mixed_precision="no" if plan.precision == "fp32" else plan.precision,
+        step_scheduler_with_optimizer=False,
+    )
     device = accelerator.device
     folder = config.folder
     checkpoint = checkpoint_to_resume(config)
@@ -99,6 +103,8 @@ def train(config: Config) -> RunResult:
         set_rng(checkpoint.rng)
         first, best = checkpoint.step, checkpoint.best
     forward, optimizer = accelerator.prepare(training, optimizer)
+    if checkpoint is not None and accelerator.scaler is not None:
+        accelerator.scaler.load_state_dict(checkpoint.scaler)
 
     sources, dev = load_data(config)
     origin = provenance(config, sources, dev)
@@ -126,6 +132,7 @@ def train(config: Config) -> RunResult:
                 training=training.state_dict(),
                 ema=ema.state_dict(),
                 optimizer=optimizer.state_dict(),
+                scaler={} if accelerator.scaler is None else accelerator.scaler.state_dict(),
                 rng=get_rng(),
                 best=best,
                 provenance=origin,
@@ -147,6 +154,8 @@ def train(config: Config) -> RunResult:
             norms: dict[str, float] = {}
             for micro in range(plan.accumulate):
                 batch = next(loader).to(device)
+                if run is not None and step == 0 and micro == 0:
+                    run.picture(batch, class_table(config.data.classes))
                 last = micro == plan.accumulate - 1
                 with nullcontext() if last else accelerator.no_sync(forward):
                     result = forward(batch, step / plan.steps)

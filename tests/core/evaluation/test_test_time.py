@@ -185,7 +185,7 @@ def checkpoint(tmp_path: Path) -> Path:
     torch.manual_seed(0)
     weights = build_network(config, pretrained=False).state_dict()
     path = tmp_path / "last.ckpt"
-    save_checkpoint(path, Checkpoint(config, 0, {}, weights, {}, [], -1.0, {}))
+    save_checkpoint(path, Checkpoint(config, 0, {}, weights, {}, {}, [], -1.0, {}))
     return path
 
 

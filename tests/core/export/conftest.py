@@ -73,6 +73,7 @@ def write_checkpoint(path: Path) -> None:
             training=training.state_dict(),
             ema=model.state_dict(),
             optimizer={},
+            scaler={},
             rng=[],
             best=-1.0,
             provenance={
