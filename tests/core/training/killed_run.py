@@ -15,7 +15,7 @@ import timm as _timm  # noqa: E402
 
 del _synthetic, _timm
 
-STEPS = 80
+STEPS = 100
 
 
 def killed_config(out: Path) -> Config:
