@@ -85,6 +85,7 @@ def train(config: Config) -> RunResult:
         step_scheduler_with_optimizer=False,
     )
     device = accelerator.device
+    console.quiet = not accelerator.is_main_process
     folder = config.folder
     checkpoint = checkpoint_to_resume(config)
 
@@ -144,7 +145,7 @@ def train(config: Config) -> RunResult:
     step = first
     with stop_on_signal() as stop, progress(config.name, plan.steps) as bar:
         bar.advance(first)
-        while step < plan.steps and not stop.is_set():
+        while step < plan.steps:
             tick = time.monotonic()
             rate = learning_rate_factor(step, plan)
             for group in optimizer.param_groups:
@@ -205,7 +206,8 @@ def train(config: Config) -> RunResult:
                 board.similarities(step, training.cmkd)
             if _due(step, plan.checkpoint_every):
                 save(LAST, step)
-            if plan.max_minutes and time.monotonic() - started > 60 * plan.max_minutes:
+            late = 0 < plan.max_minutes < (time.monotonic() - started) / 60
+            if _in_any_process(accelerator, late or stop.is_set()):
                 break
         save(LAST, step)
         interrupted = stop.is_set()
@@ -219,6 +221,14 @@ def train(config: Config) -> RunResult:
         seconds_per_step=sorted(durations)[len(durations) // 2] if durations else None,
         dev=best if best >= 0 else None,
     )
+
+
+def _in_any_process(accelerator: Accelerator, flag: bool) -> bool:
+    """Processes stop after the same step, or the others would wait for ever."""
+    if accelerator.num_processes == 1:
+        return flag
+    count = torch.tensor(float(flag), device=accelerator.device)
+    return bool(accelerator.reduce(count, "sum").item())
 
 
 def _due(step: int, every: int) -> bool:
