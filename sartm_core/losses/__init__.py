@@ -6,6 +6,7 @@ from sartm_core.losses.segmentation import (
     LossConfig,
     dice_loss,
     hardest_mean,
+    log_probabilities,
     segmentation_loss,
 )
 
@@ -16,5 +17,6 @@ __all__ = [
     "dice_loss",
     "gradient_norms",
     "hardest_mean",
+    "log_probabilities",
     "segmentation_loss",
 ]

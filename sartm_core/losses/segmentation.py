@@ -58,16 +58,8 @@ def segmentation_loss(
         The weighted sum, and the unweighted parts ``ce``, ``hardest``, ``dice``; all scalars.
     """
     with torch.autocast(logits.device.type, enabled=False):
-        logits = at_least_float32(logits)
-        if labelled is None:
-            pixel_loss = F.cross_entropy(logits, label, ignore_index=IGNORE_ID, reduction="none")
-        else:
-            pixel_loss = F.nll_loss(
-                merged_log_probability(logits, labelled),
-                label,
-                ignore_index=IGNORE_ID,
-                reduction="none",
-            )
+        log_probability = log_probabilities(logits, labelled)
+        pixel_loss = F.nll_loss(log_probability, label, ignore_index=IGNORE_ID, reduction="none")
         valid = label != IGNORE_ID
         weight = torch.where(label == 0, config.background_weight, config.foreground_weight)
         weight = weight * valid
@@ -75,23 +67,25 @@ def segmentation_loss(
         parts = {
             "ce": ce / sum_over_processes(weight.sum()).clamp_min(1e-6),
             "hardest": hardest_mean(pixel_loss[valid], config.hardest_fraction),
-            "dice": dice_loss(logits, label, labelled),
+            "dice": dice_loss(log_probability.exp(), label, labelled),
         }
         total = parts["ce"] + config.hardest * parts["hardest"] + config.dice * parts["dice"]
     return total, parts
 
 
-def merged_log_probability(logits: torch.Tensor, labelled: torch.Tensor) -> torch.Tensor:
+def log_probabilities(logits: torch.Tensor, labelled: torch.Tensor | None = None) -> torch.Tensor:
     """Log-softmax whose class 0 stands for background and all classes that are not labelled.
 
     Args:
         logits: float [B,C,H,W].
-        labelled: bool [B,C]; class 0 always counts as labelled.
+        labelled: bool [B,C]; class 0 always counts as labelled. None = all of them.
 
     Returns:
-        [B,C,H,W]; the classes other than 0 have their own log-probability.
+        [B,C,H,W], at least float32; the classes other than 0 have their own log-probability.
     """
-    log_probability = logits.log_softmax(dim=1)
+    log_probability = at_least_float32(logits).log_softmax(dim=1)
+    if labelled is None:
+        return log_probability
     apart = labelled.clone()
     apart[:, 0] = False
     background = log_probability.masked_fill(apart[:, :, None, None], -torch.inf)
@@ -132,30 +126,31 @@ def _hardest_mean_of_processes(pixel_loss: torch.Tensor, fraction: float) -> tor
 
 
 def dice_loss(
-    logits: torch.Tensor, label: torch.Tensor, labelled: torch.Tensor | None = None
+    probability: torch.Tensor, label: torch.Tensor, labelled: torch.Tensor | None = None
 ) -> torch.Tensor:
     """1 - soft Dice (Milletari et al., 3DV 2016), over the joint batch, averaged over the classes
     that the labels contain; ignored pixels are left out.
 
     Args:
-        logits: float [B,C,H,W].
+        probability: float [B,C,H,W], of :func:`log_probabilities`.
         label: int64 [B,H,W], 0..C-1 or 255.
         labelled: bool [B,C] or None, as in :func:`segmentation_loss`: a class takes part in the
             samples that label it, and what is not labelled counts as background.
     """
-    classes = logits.shape[1]
-    valid = (label != IGNORE_ID).unsqueeze(1)
-    if labelled is None:
-        probability = logits.softmax(dim=1) * valid
-    else:
+    classes = probability.shape[1]
+    valid = label != IGNORE_ID
+    counted = valid[:, None]
+    if labelled is not None:
         taking_part = labelled.clone()
         taking_part[:, 0] = True
-        merged = merged_log_probability(logits, labelled).exp()
-        probability = merged * valid * taking_part[:, :, None, None]
-    one_hot = F.one_hot(label.where(label != IGNORE_ID, 0), classes).permute(0, 3, 1, 2) * valid
-    axes = (0, 2, 3)
-    overlap = sum_over_processes((probability * one_hot).sum(axes))
-    size = sum_over_processes(probability.sum(axes) + one_hot.sum(axes))
-    present = sum_over_processes(one_hot.sum(axes)) > 0
+        counted = counted & taking_part[:, :, None, None]
+    probability = probability * counted
+    own = label.where(valid, 0)
+    hit = probability.gather(1, own[:, None])
+    overlap = probability.new_zeros(classes).index_add(0, own.flatten(), hit.flatten())
+    overlap = sum_over_processes(overlap)
+    area = sum_over_processes(label[valid].bincount(minlength=classes))
+    size = sum_over_processes(probability.sum((0, 2, 3))) + area
+    present = area > 0
     dice = 2.0 * overlap / size.clamp_min(1e-6)
     return ((1.0 - dice) * present).sum() / present.sum().clamp_min(1)

@@ -45,7 +45,8 @@ class Decoded:
 
     Attributes:
         logits: float [B,classes,H/4,W/4], what inference uses.
-        heads: head name -> logits of the same shape; each learns from the labels.
+        heads: head name -> logits of the same shape; each learns from the labels. That in text
+            space is not among them: it acts on ``feature``.
         feature: float [B,D,H/4,W/4], the multi-scale feature before the classifier, where
             distillation between modalities acts; None if the network has none.
     """

@@ -28,7 +28,8 @@ class Teacher(RgbThermalNetwork):
         heads: ``main`` (SAM's mask decoder with one token per class), ``aux`` (multi-scale head).
         width: channels of the multi-scale feature.
         inference: whose logits are used: ``main``, ``aux``, ``text``, or ``mean`` of main and aux.
-        text: head in text space on the multi-scale feature; needs ``aux``.
+        text: head in text space on the multi-scale feature; needs ``aux``. As it costs as much as
+            the rest of decoding, ``decode`` leaves it to the caller unless inference uses it.
         released: with the defects of the released code that can be switched: fusion is given RGB
             twice and never thermal, and thermal images are only divided by 255.
     """
@@ -95,11 +96,10 @@ class Teacher(RgbThermalNetwork):
         if self.pixel is not None and self.classifier is not None:
             feature = self.pixel(levels)
             heads["aux"] = self.classifier(feature)
-            if self.text is not None:
-                heads["text"] = self.text(feature)
         if self.inference == "mean":
-            voters = [logits for name, logits in heads.items() if name != "text"]
-            logits = torch.stack(voters).mean(dim=0)
+            logits = torch.stack([*heads.values()]).mean(dim=0)
+        elif self.inference == "text" and self.text is not None and feature is not None:
+            logits = self.text(feature)
         else:
             logits = heads[self.inference]
         return Decoded(logits, heads, feature)

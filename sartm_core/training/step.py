@@ -74,14 +74,19 @@ class TrainingStep(nn.Module):
         labelled = None if batch.labelled.all() else batch.labelled
         parts: dict[str, torch.Tensor] = {}
         weighted: dict[str, torch.Tensor] = {}
-        for name, logits in label_view.heads.items():
-            logits = F.interpolate(logits.float(), size=batch.label.shape[1:], mode="bilinear")
+        text = getattr(self.network, "text", None)
+        heads = dict(label_view.heads)
+        if text is not None:
+            heads["text"] = text(label_view.feature)
+        for name, logits in heads.items():
+            # contiguous: with the channels last, reductions over them take several times as long
+            logits = logits.float().contiguous()
+            logits = F.interpolate(logits, size=batch.label.shape[1:], mode="bilinear")
             loss, terms = segmentation_loss(logits, batch.label, self.config.loss, labelled)
             weight = self.config.language.alignment if name == "text" else 1.0
             parts |= {f"{name}/{term}": value for term, value in terms.items()}
             weighted[f"label/{name}"] = weight * loss
         if self.cmkd is not None:
-            text = getattr(self.network, "text", None)
             embed = text.embed if text is not None else None
             terms = self.cmkd(views, target, batch.label, progress, embed, labelled)
             parts |= {f"cmkd/{term}": value for term, value in terms.items()}

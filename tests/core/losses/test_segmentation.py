@@ -7,7 +7,13 @@ import math
 import pytest
 import torch
 
-from sartm_core.losses import LossConfig, dice_loss, hardest_mean, segmentation_loss
+from sartm_core.losses import (
+    LossConfig,
+    dice_loss,
+    hardest_mean,
+    log_probabilities,
+    segmentation_loss,
+)
 
 LOG2, LOG4 = math.log(2.0), math.log(4.0)
 
@@ -51,7 +57,7 @@ def test_dice_over_present_classes_only() -> None:
     logits = logits_of([[0.2, 0.6, 0.2], [0.2, 0.6, 0.2]])
     label = torch.tensor([[[1, 1]]])
     # overlap 1.2, sizes 1.2 + 2
-    assert dice_loss(logits, label).item() == pytest.approx(1.0 - 2.0 * 1.2 / 3.2)
+    assert dice_loss(logits.softmax(dim=1), label).item() == pytest.approx(1.0 - 2.0 * 1.2 / 3.2)
 
 
 def test_perfect_prediction_costs_nothing() -> None:
@@ -156,5 +162,6 @@ def test_dice_of_a_class_is_over_the_samples_that_label_it() -> None:
     labelled = torch.tensor([[True, True, True], [True, True, False]])
     # Class 1: overlap 0.3, sizes 0.6 + 1. Class 2: overlap 0.5, sizes 0.5 + 1.
     expected = 1.0 - (2.0 * 0.3 / 1.6 + 2.0 * 0.5 / 1.5) / 2
-    dice = dice_loss(logits, torch.tensor([[[2]], [[1]]]), labelled)
+    probability = log_probabilities(logits, labelled).exp()
+    dice = dice_loss(probability, torch.tensor([[[2]], [[1]]]), labelled)
     assert dice.item() == pytest.approx(expected)

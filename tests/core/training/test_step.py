@@ -109,7 +109,9 @@ def test_labels_are_learned_in_the_view_that_each_sample_was_drawn_for(config: C
     masked = apply_hidden(batch)
     drawn = network.decode(network.encode(*masked.inputs), batch.present)
     loss = step(batch, 0.5)
-    for name, logits in drawn.heads.items():
+    assert drawn.feature is not None
+    heads = drawn.heads | {"text": network.text(drawn.feature)}
+    for name, logits in heads.items():
         logits = F.interpolate(logits, size=(HEIGHT, WIDTH), mode="bilinear")
         _, terms = segmentation_loss(logits, batch.label, config.loss)
         for term, value in terms.items():
