@@ -10,7 +10,8 @@ import numpy as np
 from sartm_core.classes import MFNET
 from sartm_core.data.synthetic import write_folder
 from sartm_core.evaluation.tally import Tally
-from sartm_core.training.sweep_file import Run, Sweep, load_sweep, public_values
+from sartm_core.training.run_folder import public_values
+from sartm_core.training.sweep_file import Run, Sweep, load_sweep
 from sartm_core.training.sweep_result import SweepResult, dev_scores, write_result
 from tests.training_runs import write_config
 

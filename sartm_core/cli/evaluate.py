@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from sartm_core.segmenter import Segmenter
 
 METRICS = "metrics.json"
-CHECKPOINT_SUFFIXES = (".ckpt", ".pt", ".pth")
+CHECKPOINT_SUFFIXES = (".ckpt", ".pt", ".pth", ".safetensors")
 
 Data = Annotated[str, typer.Option(help="folder:PATH, or mfnet, msrs, pst900, fmb, synthetic.")]
 Split = Annotated[str | None, typer.Option(help="A NAME.txt list of the data; default all.")]

@@ -12,7 +12,9 @@ from sartm_core.cli.output import emit
 
 def export(
     checkpoint: Annotated[Path, typer.Argument(help="Checkpoint that training wrote.")],
-    out: Annotated[Path, typer.Option(help="Folder of the bundle.")],
+    out: Annotated[
+        Path, typer.Option(help="Folder of the bundle, or NAME.safetensors for weights alone.")
+    ],
     precision: Annotated[str, typer.Option(help="Comma-separated; fp32 for now.")] = "fp32",
     metrics: Annotated[
         Optional[list[Path]],  # noqa: UP045 - typer evaluates annotations on Python 3.10
@@ -23,8 +25,22 @@ def export(
 ) -> None:
     """Write the model bundle of a checkpoint: ONNX, sample frames, model card, manifest.
 
+    With --out NAME.safetensors only its weights, in half precision: what another training starts
+    from or learns from, and `sartm evaluate` and `sartm export` take as well.
+
     Example: sartm export out/train/sartm-s/last.ckpt --out models/sartm-s
     """
+    if out.suffix == ".safetensors":
+        from sartm_core.training.weights_file import save_weights
+
+        state = save_weights(checkpoint, out)
+        size = out.stat().st_size / 1e6
+        emit(
+            {"weights": str(out), "step": state.step, "megabytes": round(size, 2)},
+            as_json,
+            [f"weights of step {state.step}: {size:.1f} MB in {out}"],
+        )
+        return
     from sartm_core.export.export import export_bundle, read_metrics
 
     measured: dict[str, Any] = {}

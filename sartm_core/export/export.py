@@ -32,7 +32,7 @@ from sartm_core.export.sample import (
 )
 from sartm_core.progress import console, progress
 from sartm_core.training.build import load_network
-from sartm_core.training.checkpoint import Checkpoint
+from sartm_core.training.weights_file import TrainedWeights
 
 PRECISIONS = ("fp32",)
 PARITY_FRAMES = 2
@@ -149,7 +149,7 @@ def _parity_feeds(height: int, width: int) -> list[Feed]:
     ]
 
 
-def _manifest(checkpoint: Checkpoint, name: str, metrics: Mapping[str, Any]) -> dict[str, Any]:
+def _manifest(checkpoint: TrainedWeights, name: str, metrics: Mapping[str, Any]) -> dict[str, Any]:
     config, provenance = checkpoint.config, dict(checkpoint.provenance)
     provenance["metrics"] = {**provenance["metrics"], **metrics}
     return {
@@ -182,7 +182,7 @@ def _manifest(checkpoint: Checkpoint, name: str, metrics: Mapping[str, Any]) -> 
     }
 
 
-def _facts(checkpoint: Checkpoint, parameters: int) -> dict[str, Any]:
+def _facts(checkpoint: TrainedWeights, parameters: int) -> dict[str, Any]:
     config = checkpoint.config
     return {
         "encoder": config.model.encoder,

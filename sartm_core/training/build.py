@@ -11,9 +11,9 @@ from sartm_core.classes import class_table
 from sartm_core.errors import SartmError
 from sartm_core.losses import CrossModalDistillation
 from sartm_core.models import RgbThermalNetwork, Student
-from sartm_core.training.checkpoint import Checkpoint, load_checkpoint
 from sartm_core.training.config import Config
 from sartm_core.training.step import TrainingStep
+from sartm_core.training.weights_file import TrainedWeights, load_weights
 
 if TYPE_CHECKING:
     from sartm_core.language import TextEncoder, WordTable
@@ -99,10 +99,11 @@ def build_network(
     return teacher
 
 
-def load_network(path: Path) -> tuple[RgbThermalNetwork, Checkpoint]:
-    """The averaged weights of a checkpoint as a network in evaluation mode, on the CPU."""
-    checkpoint = load_checkpoint(path)
-    config = checkpoint.config
+def load_network(path: Path) -> tuple[RgbThermalNetwork, TrainedWeights]:
+    """The averaged weights of a checkpoint or a weights file as a network in evaluation mode, on
+    the CPU."""
+    trained = load_weights(path)
+    config = trained.config
     text = None
     if config.language.alignment > 0:
         from sartm_core.models.text_head import TextHead
@@ -110,23 +111,23 @@ def load_network(path: Path) -> tuple[RgbThermalNetwork, Checkpoint]:
         prefix = "text."
         state = {
             name.removeprefix(prefix): tensor
-            for name, tensor in checkpoint.ema.items()
+            for name, tensor in trained.weights.items()
             if name.startswith(prefix)
         }
         text = TextHead.like(state, temperature=config.language.temperature)
     network = build_network(config, text, pretrained=False)
-    network.load_state_dict(checkpoint.ema)
-    return network.eval(), checkpoint
+    network.load_state_dict(trained.weights)
+    return network.eval(), trained
 
 
 def start_from(path: Path, network: RgbThermalNetwork) -> None:
-    """Take over the averaged weights of another run's checkpoint.
+    """Take over the averaged weights of another run, from its checkpoint or a weights file.
 
     Raises:
-        SartmError: it is a checkpoint of another network.
+        SartmError: they are of another network.
     """
     try:
-        network.load_state_dict(load_checkpoint(path).ema)
+        network.load_state_dict(load_weights(path).weights)
     except RuntimeError as error:
         raise SartmError(
             f"train.init: {path} holds another network",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from omegaconf import OmegaConf
@@ -98,3 +98,21 @@ def public_name(dataset: str) -> str:
     """A data set without the folders of this machine."""
     kind, _, where = dataset.partition(":")
     return f"{kind}:{Path(where).name}" if where else kind
+
+
+def public_values(config: Config) -> dict[str, Any]:
+    """A configuration as plain values, without the folders of this machine."""
+    values = config_to_dict(config)
+    for source in (*values["data"]["sources"], *values["data"]["dev_sources"]):
+        source["dataset"] = public_name(source["dataset"])
+    return cast("dict[str, Any]", _without_folders(values))
+
+
+def _without_folders(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_folders(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):  # JSON knows no tuples
+        return [_without_folders(item) for item in value]
+    if isinstance(value, str) and Path(value).is_absolute():
+        return Path(value).name
+    return value

@@ -20,8 +20,8 @@ from sartm_core.training.build import load_network
 from sartm_core.training.checkpoint import LAST, load_checkpoint
 from sartm_core.training.config import Config, config_from_dict
 from sartm_core.training.data import load_data
-from sartm_core.training.run_folder import read_metrics
-from sartm_core.training.sweep_file import Run, Sweep, deciding_values, public_values
+from sartm_core.training.run_folder import public_values, read_metrics
+from sartm_core.training.sweep_file import Run, Sweep, deciding_values
 from sartm_core.training.sweep_result import (
     INPUTS,
     SweepResult,

@@ -30,8 +30,8 @@ from omegaconf.errors import OmegaConfBaseException
 
 from sartm_core.errors import SartmError
 from sartm_core.training.checkpoint import FREE_KEYS, flatten
-from sartm_core.training.config import Config, config_to_dict, explained, load_config
-from sartm_core.training.run_folder import public_name
+from sartm_core.training.config import Config, explained, load_config
+from sartm_core.training.run_folder import public_values
 
 RUNS = Path("out/sweep")
 SET_BY_SWEEP = {"name", "out", "resume", "train.seed"}
@@ -294,14 +294,6 @@ def _require_comparable(rows: Sequence[Row]) -> None:
                 )
 
 
-def public_values(config: Config) -> dict[str, Any]:
-    """A configuration as plain values, without the folders of this machine."""
-    values = config_to_dict(config)
-    for source in (*values["data"]["sources"], *values["data"]["dev_sources"]):
-        source["dataset"] = public_name(source["dataset"])
-    return cast("dict[str, Any]", _without_folders(values))
-
-
 def deciding_values(values: Mapping[str, Any]) -> dict[str, str]:
     """Dotted key -> value, of the keys that decide the result of a run, except for the seed.
 
@@ -316,13 +308,3 @@ def config_hash(config: Config) -> str:
     """SHA-256 of :func:`deciding_values`: the same on every machine."""
     text = json.dumps(deciding_values(public_values(config)), sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
-
-
-def _without_folders(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _without_folders(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):  # JSON knows no tuples
-        return [_without_folders(item) for item in value]
-    if isinstance(value, str) and Path(value).is_absolute():
-        return Path(value).name
-    return value
