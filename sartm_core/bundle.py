@@ -7,9 +7,9 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
-from sartm_core.classes import IGNORE_ID, ClassInfo, ClassTable
+from sartm_core.classes import IGNORE_ID, ClassTable, read_table
 from sartm_core.errors import SartmError
 from sartm_core.files import sha256_file, write_json_atomic
 from sartm_core.share import share_roots
@@ -172,14 +172,6 @@ def write_bundle(
     return load_bundle(folder)
 
 
-def manifest_classes(table: ClassTable) -> list[dict[str, Any]]:
-    """A class table as bundle.json's ``classes``."""
-    return [
-        {"id": c.id, "name": c.name, "color": list(c.color), "words": list(c.words)}
-        for c in table.classes
-    ]
-
-
 def _find(name_or_path: str | Path) -> Path:
     folder = Path(name_or_path).expanduser()
     if (folder / MANIFEST).is_file():
@@ -226,15 +218,6 @@ def _parse(folder: Path, manifest: Mapping[str, Any]) -> Bundle:
     name = str(manifest["name"])
     if manifest["ignore_id"] != IGNORE_ID:
         raise SartmError(f"bundle '{name}' has the wrong ignore_id", expected=IGNORE_ID)
-    classes = tuple(
-        ClassInfo(
-            int(row["id"]),
-            str(row["name"]),
-            cast("tuple[int, int, int]", tuple(int(value) for value in row["color"])),
-            tuple(str(word) for word in row["words"]),
-        )
-        for row in manifest["classes"]
-    )
     size = (int(manifest["input"]["height"]), int(manifest["input"]["width"]))
     if any(side <= 0 or side % _SIDE_MULTIPLE for side in size):
         raise SartmError(
@@ -257,7 +240,7 @@ def _parse(folder: Path, manifest: Mapping[str, Any]) -> Bundle:
     return Bundle(
         path=folder,
         name=name,
-        classes=ClassTable(name, classes),
+        classes=read_table(name, manifest["classes"]),
         input_size=size,
         resize=str(manifest["input"]["resize"]),
         thermal=ThermalSpec(

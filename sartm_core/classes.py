@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -143,16 +145,51 @@ CLASS_TABLES = {table.name: table for table in (MFNET, PST900, FMB, MSRS)}
 
 
 def class_table(name: str) -> ClassTable:
-    """The table called ``name``: mfnet, pst900, fmb or msrs, or several merged: ``mfnet+pst900``.
+    """The table called ``name``: mfnet, pst900, fmb or msrs, or several merged: ``mfnet+pst900``,
+    or one that is written out, see :func:`write_out`.
 
     Raises:
         SartmError: no such table; the choices are listed.
     """
+    if name.startswith("{"):
+        table = json.loads(name)
+        return read_table(table["name"], table["classes"])
     if "+" in name:
         return merge_tables([class_table(part) for part in name.split("+")], name).table
     if name not in CLASS_TABLES:
         raise SartmError("unknown class table", got=repr(name), expected=", ".join(CLASS_TABLES))
     return CLASS_TABLES[name]
+
+
+def class_rows(table: ClassTable) -> list[dict[str, Any]]:
+    """The classes as plain values: id, name, color, words."""
+    return [
+        {**asdict(info), "color": [*info.color], "words": [*info.words]} for info in table.classes
+    ]
+
+
+def read_table(name: str, rows: Iterable[Mapping[str, Any]]) -> ClassTable:
+    """The table of what :func:`class_rows` gave; ``words`` may be missing.
+
+    Raises:
+        ValueError, KeyError, TypeError: these are no such rows.
+        SartmError: their ids have gaps, or a name is there twice.
+    """
+    classes = []
+    for row in rows:
+        number, own_name = int(row["id"]), str(row["name"])
+        red, green, blue = (int(value) for value in row["color"])
+        words = tuple(str(word) for word in row.get("words", ()))
+        classes.append(ClassInfo(number, own_name, (red, green, blue), words))
+    return ClassTable(str(name), tuple(classes))
+
+
+def write_out(table: ClassTable) -> str:
+    """A name by which :func:`class_table` finds any table: a published one's own, or the table
+    itself as JSON."""
+    if CLASS_TABLES.get(table.name) == table:
+        return table.name
+    return json.dumps({"name": table.name, "classes": class_rows(table)})
 
 
 @dataclass(frozen=True, slots=True)

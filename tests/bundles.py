@@ -9,8 +9,8 @@ import numpy.typing as npt
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from sartm_core.bundle import manifest_classes, write_bundle
-from sartm_core.classes import MFNET
+from sartm_core.bundle import write_bundle
+from sartm_core.classes import MFNET, class_rows
 
 CAR, PERSON, UNLABELLED = 1, 2, 255
 CONFIDENCE = 200
@@ -38,7 +38,7 @@ def write_tiny_bundle(
     onnx.save(_model(height, width, work, fails_on_red), model_path)
     manifest = {
         "name": name,
-        "classes": manifest_classes(MFNET),
+        "classes": class_rows(MFNET),
         "ignore_id": UNLABELLED,
         "input": {
             "height": height,

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from sartm_core.classes import ClassInfo, ClassTable
+from sartm_core.classes import ClassTable, read_table
 from sartm_core.data.bags import BagReader, BagTopics, frame_about, pixels_of
 from sartm_core.data.sample import Sample, is_night
 from sartm_core.errors import SartmError
@@ -122,19 +122,10 @@ def _ids(pixels: Any, name: str) -> Image:
 
 def _class_table(entry: Any, path: Path) -> ClassTable:
     try:
-        rows = [
-            ClassInfo(int(c["id"]), str(c["name"]), _color(c["color"]), tuple(c.get("words", ())))
-            for c in entry["classes"]
-        ]
-        return ClassTable(str(entry["name"]), tuple(rows))
+        return read_table(entry["name"], entry["classes"])
     except (KeyError, TypeError, ValueError) as error:
         raise SartmError(
             f"{path} holds a class table that cannot be read",
             got=f"{type(error).__name__}: {error}",
             expected='{"name": ..., "classes": [{"id", "name", "color", "words"}, ...]}',
         ) from error
-
-
-def _color(value: Any) -> tuple[int, int, int]:
-    red, green, blue = map(int, value)
-    return red, green, blue

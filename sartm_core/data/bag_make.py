@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from sartm_core.classes import MFNET, ClassTable
+from sartm_core.classes import MFNET, ClassTable, class_rows
 from sartm_core.data.bags import (
     FRAME_TOPIC,
     GROUND_TRUTH_TOPIC,
@@ -226,4 +226,4 @@ def _shots(options: BagOptions, duration_s: float) -> Iterator[_Shot]:
 
 
 def _class_entry(table: ClassTable) -> dict[str, Any]:
-    return {"name": table.name, "classes": [asdict(info) for info in table.classes]}
+    return {"name": table.name, "classes": class_rows(table)}

@@ -12,7 +12,7 @@ from typing import Any, Literal
 import cv2
 import numpy as np
 
-from sartm_core.classes import IGNORE_ID, ClassInfo, ClassTable
+from sartm_core.classes import IGNORE_ID, ClassTable, read_table
 from sartm_core.evaluation.report_details import spoken
 from sartm_core.evaluation.report_sections import sections
 from sartm_core.files import write_bytes_atomic
@@ -181,10 +181,4 @@ def _data_uri(image: Image, largest: int = _PICTURE_WIDTH) -> str:
 
 
 def _class_table(metrics: Mapping[str, Any]) -> ClassTable:
-    return ClassTable(
-        str(metrics.get("dataset", "")),
-        tuple(
-            ClassInfo(entry["id"], entry["name"], (*entry["color"],))
-            for entry in metrics["classes"]
-        ),
-    )
+    return read_table(metrics.get("dataset", ""), metrics["classes"])

@@ -14,10 +14,9 @@ from sartm_core.bundle import (
     MODEL_FILES,
     SAMPLE,
     Bundle,
-    manifest_classes,
     write_bundle,
 )
-from sartm_core.classes import class_table
+from sartm_core.classes import class_rows, class_table
 from sartm_core.errors import SartmError
 from sartm_core.export import model_card
 from sartm_core.export.graph import MaskGraph
@@ -154,7 +153,7 @@ def _manifest(checkpoint: TrainedWeights, name: str, metrics: Mapping[str, Any])
     provenance["metrics"] = {**provenance["metrics"], **metrics}
     return {
         "name": name,
-        "classes": manifest_classes(class_table(config.data.classes)),
+        "classes": class_rows(class_table(config.data.classes)),
         "ignore_id": 255,
         "input": {
             "height": config.model.input_height,

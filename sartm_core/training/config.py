@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -12,8 +12,9 @@ import yaml
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from sartm_core.classes import class_table, merge_tables, write_out
 from sartm_core.data.augment import AugmentConfig
-from sartm_core.data.datasets import sample_data_root
+from sartm_core.data.datasets import open_dataset, sample_data_root
 from sartm_core.errors import SartmError
 from sartm_core.losses import CmkdConfig, LossConfig
 
@@ -61,7 +62,8 @@ class DataConfig:
     """What is trained on.
 
     Attributes:
-        classes: class table; every source must have the same class names.
+        classes: class table: the name of a published one, or ``KIND:PATH``, the data set whose own
+            it is; ``+`` between several merges them. Every source must have its names.
         sources: the mixture.
         dev: ranges of frame names, such as ``00121D-00130D`` (both ends included), that leave
             training in every source but generated scenes and are evaluated instead.
@@ -249,9 +251,11 @@ def load_config(path: Path | str, overrides: Sequence[str] = ()) -> Config:
         if not isinstance(values, DictConfig):
             raise SartmError(f"{path} is no configuration", expected="KEY: VALUE lines")
         values.merge_with_dotlist(list(overrides))
-        return config_from_dict(
+        config = config_from_dict(
             cast("dict[str, Any]", OmegaConf.to_container(values, resolve=True))
         )
+        classes = _written_out(config.data.classes)
+        return replace(config, data=replace(config.data, classes=classes))
     except OmegaConfBaseException as error:
         raise explained(error, str(path)) from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
@@ -280,6 +284,16 @@ def config_to_dict(config: Config) -> dict[str, Any]:
     """Nested plain values (dict, list, str, int, float, bool, None)."""
     values = OmegaConf.to_container(OmegaConf.structured(config), resolve=True)
     return cast("dict[str, Any]", values)
+
+
+def _written_out(classes: str) -> str:
+    """``data.classes`` without folders: what is trained is understood where they are not."""
+    parts = classes.split("+")
+    if classes.startswith("{") or not any(":" in part for part in parts):
+        return classes
+    tables = [open_dataset(part).classes if ":" in part else class_table(part) for part in parts]
+    name = "+".join(table.name for table in tables)
+    return write_out(tables[0] if len(tables) == 1 else merge_tables(tables, name).table)
 
 
 def _sartm_data() -> str:

@@ -115,8 +115,10 @@ def _words(config: Config) -> None:
 
 
 def _data(config: Config) -> None:
-    for name in config.data.classes.split("+"):
-        _one_of("data.classes", name, sorted(CLASS_TABLES))
+    if not config.data.classes.startswith("{"):
+        for name in config.data.classes.split("+"):
+            if ":" not in name:
+                _one_of("data.classes", name, [*sorted(CLASS_TABLES), "KIND:PATH"])
     _one_of("data.modalities", config.data.modalities, MODALITIES)
     _require(bool(config.data.sources), "data.sources", "none", "at least one data set")
     for index, source in enumerate(config.data.sources):

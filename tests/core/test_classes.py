@@ -13,6 +13,7 @@ from sartm_core.classes import (
     ClassTable,
     class_table,
     merge_tables,
+    write_out,
 )
 from sartm_core.errors import SartmError
 
@@ -128,3 +129,15 @@ def test_merging_one_table_changes_nothing(table: ClassTable) -> None:
     assert merged.table.classes == table.classes
     assert merged.labelled[0].all()
     assert merge_tables([MFNET, MSRS]).table.classes == MFNET.classes
+
+
+@given(sources=st.lists(st.sampled_from(list(CLASS_TABLES.values())), min_size=1, max_size=3))
+def test_any_table_is_found_by_what_it_is_written_out_as(sources: list[ClassTable]) -> None:
+    table = merge_tables(sources, "own").table
+    assert class_table(write_out(table)) == table
+
+
+def test_published_tables_are_written_out_as_their_names() -> None:
+    assert write_out(MFNET) == "mfnet"
+    other = ClassTable("mfnet", MFNET.classes[:3])  # the name alone does not make it MFNet's
+    assert class_table(write_out(other)) == other

@@ -6,8 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from sartm_core.bundle import manifest_classes
-from sartm_core.classes import MFNET
+from sartm_core.classes import MFNET, class_rows
 from sartm_core.export import model_card
 from sartm_core.export.export import read_metrics
 
@@ -18,7 +17,7 @@ REAL = {"dataset": "folder:site", "split": "train", "frames": 259, "weight": 3.0
 def card(*datasets: dict[str, Any], dev: int = 0, **metrics: Any) -> str:
     manifest = {
         "name": "model",
-        "classes": manifest_classes(MFNET),
+        "classes": class_rows(MFNET),
         "input": {"height": 480, "width": 640},
         "thermal": {"normalisation": "per frame"},
         "training": {

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from sartm_core.classes import class_table
 from sartm_core.data.datasets import open_dataset
+from sartm_core.data.images import read_ids, write_png
 from sartm_core.data.synthetic import write_folder
 from sartm_core.errors import SartmError
 from sartm_core.training.config import Config
@@ -155,6 +159,42 @@ def test_sets_of_different_classes_are_joined(
             np.testing.assert_array_equal(frame.label, np.array(ids)[own])
             shown |= set(np.unique(frame.label).tolist())
         assert shown == set(ids)
+
+
+@pytest.fixture
+def orchard(site: Path, tmp_path: Path) -> Path:
+    """The site's frames with three classes of its own."""
+    folder = tmp_path / "orchard"
+    shutil.copytree(site, folder)
+    for path in (folder / "label").iterdir():
+        write_png(path, np.minimum(read_ids(path), 2))
+    names = {"0": "soil", "1": "trunk", "2": "picker"}
+    (folder / "classes.json").write_text(json.dumps({"classes": names}))
+    return folder
+
+
+def test_classes_of_ones_own(orchard: Path, tmp_path: Path) -> None:
+    """The run needs the folder, what it leaves behind does not."""
+    from sartm_core.export.export import export_bundle
+    from sartm_core.training.train import train
+
+    folder = f"{{dataset: 'folder:{orchard}', split: train}}"
+    own = f"data.classes='folder:{orchard}'"
+    run = train(with_source(tmp_path, folder, own, "train.steps=1"))
+    shutil.rmtree(orchard)
+    bundle = export_bundle(run.checkpoint, tmp_path / "bundle", pool=8)
+    assert bundle.classes.names == ("soil", "trunk", "picker")
+    assert bundle.classes.by_name("picker").words == ("picker",)
+
+
+def test_classes_of_ones_own_join_published_ones(orchard: Path, tmp_path: Path) -> None:
+    folder = f"{{dataset: 'folder:{orchard}', split: train}}"
+    config = with_source(tmp_path, folder, f"data.classes='pst900+folder:{orchard}'")
+    (source,), _ = load_data(config)
+    assert source.labelled is not None
+    table = class_table(config.data.classes)
+    assert [table.names[i] for i in np.flatnonzero(source.labelled)][1:] == ["trunk", "picker"]
+    assert len(table) == 7
 
 
 def test_dev_frames_stay_as_their_camera_gave_them(site: Path, tmp_path: Path) -> None:
