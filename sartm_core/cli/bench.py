@@ -17,7 +17,7 @@ import typer
 from sartm_core.cli.output import emit, progress
 from sartm_core.errors import SartmError
 from sartm_core.machine import describe_machine
-from sartm_core.timing import describe, percentiles
+from sartm_core.timing import describe, describe_ratio, percentiles
 
 if TYPE_CHECKING:
     from sartm_core.segmenter import Segmenter
@@ -64,7 +64,8 @@ def bench(
         folder = segmenter.bundle.path
         if compare is not None:
             ours = segmenter.bundle.model_path(segmenter.runtime.precision)
-            result["compare"] = _compare(ours, compare, threads, frames)
+            size = segmenter.bundle.input_size
+            result["compare"] = _compare(ours, compare, size, threads, frames)
     if node:
         result["node"] = _bench_node(folder, runtime, precision, threads, frames)
     result["machine"] = describe_machine()
@@ -97,51 +98,27 @@ def _time_segmenter(segmenter: Segmenter, frames: int) -> tuple[list[float], lis
     return model_ms[WARM_UP:], end_to_end_ms[WARM_UP:]
 
 
-def _compare(ours: Path, other: Path, threads: int | None, frames: int) -> dict[str, Any]:
-    """Median times of two ONNX files, run in turns on the same random inputs."""
-    sessions = [_session(path, threads) for path in (ours, other)]
-    feeds = [_random_inputs(session) for session in sessions]
-    times: tuple[list[float], list[float]] = ([], [])
-    with progress("comparing", WARM_UP + frames) as bar:
-        for _ in range(WARM_UP + frames):
-            for session, feed, taken in zip(sessions, feeds, times, strict=True):
-                start = time.perf_counter()
-                session.run(None, feed)
-                taken.append(1e3 * (time.perf_counter() - start))
-            bar.advance()
-    bundle_ms, other_ms = (float(np.median(taken[WARM_UP:])) for taken in times)
+def _compare(
+    ours: Path, other: Path, size: tuple[int, int], threads: int | None, frames: int
+) -> dict[str, Any]:
+    """Median times of two ONNX files, run in turns."""
+    from sartm_core.runtime import default_threads
+    from sartm_core.runtime.turns import TimedModel, time_in_turns
+
+    count = threads or default_threads()
+    models = [
+        TimedModel(ours, count, size, ours=True),
+        TimedModel(other, count, size),
+    ]
+    bundle_ms, other_ms = (float(np.median(taken)) for taken in time_in_turns(models, frames))
     return {
         "other": str(other),
+        "other_inputs": {name: list(value.shape) for name, value in models[1].feed.items()},
+        "threads": count,
         "bundle_ms": round(bundle_ms, 3),
         "other_ms": round(other_ms, 3),
         "ratio": round(bundle_ms / other_ms, 4),
     }
-
-
-def _session(path: Path, threads: int | None) -> Any:
-    from sartm_core.runtime import default_threads
-    from sartm_core.runtime.onnxruntime import open_session
-
-    if not path.is_file():
-        raise SartmError("no such ONNX file", got=path)
-    return open_session(path, threads or default_threads())
-
-
-def _random_inputs(session: Any) -> dict[str, Any]:
-    noise = np.random.default_rng(0)
-    feed = {}
-    for tensor in session.get_inputs():
-        shape = [side if isinstance(side, int) else 1 for side in tensor.shape]
-        if tensor.type == "tensor(uint8)":
-            feed[tensor.name] = noise.integers(0, 256, shape, np.uint8)
-        elif tensor.type == "tensor(float)":
-            feed[tensor.name] = np.ones(shape, np.float32)
-        else:
-            raise SartmError(
-                f"cannot make an input '{tensor.name}' of {tensor.type}",
-                expected="tensor(uint8) or tensor(float)",
-            )
-    return feed
 
 
 def _bench_node(
@@ -187,8 +164,12 @@ def _lines(result: dict[str, Any]) -> list[str]:
         ]
     if "compare" in result:
         pair = result["compare"]
-        lines.append(
-            f"{pair['bundle_ms']:.1f} ms against {pair['other_ms']:.1f} ms of {pair['other']}: "
-            f"{pair['ratio']:.2f} x the time"
+        inputs = ", ".join(
+            f"{name} {'x'.join(map(str, shape))}" for name, shape in pair["other_inputs"].items()
         )
+        lines += [
+            f"compare      {pair['other']} with {inputs}; in turns, {pair['threads']} threads",
+            f"             {pair['bundle_ms']:.1f} ms against {pair['other_ms']:.1f} ms: "
+            f"ratio {describe_ratio(pair['bundle_ms'], pair['other_ms'])}",
+        ]
     return lines

@@ -53,8 +53,14 @@ class OnnxRuntime:
         del self._session
 
 
-def open_session(path: Path, threads: int) -> Any:
+def open_session(path: Path, threads: int, *, memory_pattern: bool = False) -> Any:
     """An ``onnxruntime.InferenceSession`` on the CPU.
+
+    Args:
+        path: of the ONNX file.
+        threads: CPU threads.
+        memory_pattern: plan one block for all tensors, as ONNX Runtime does by default. It costs
+            100 MB more for sartm-s and no less time.
 
     Raises:
         SartmError: onnxruntime is not installed or refuses the file.
@@ -68,8 +74,7 @@ def open_session(path: Path, threads: int) -> Any:
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
-    # One block planned for all tensors costs 100 MB more for sartm-s and no less time.
-    options.enable_mem_pattern = False
+    options.enable_mem_pattern = memory_pattern
     options.log_severity_level = _SEVERITY_ERROR
     try:
         return ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])

@@ -1,17 +1,32 @@
 """`sartm bench`: what is measured and how it is told."""
 
 import json
+import re
 
+import numpy as np
 import onnx
 import pytest
+from onnx import TensorProto, helper, numpy_helper
 
 from sartm_core.cli import main
+from sartm_core.timing import describe_ratio
 
 
 def bench(capsys, *words):
     code = main(["bench", *map(str, words), "--frames", "10"])
     captured = capsys.readouterr()
     return code, captured.out, captured.err
+
+
+def foreign(path, dtype, shape, node=None, constants=()):
+    """An ONNX file of another project: one input ``x``, by default returned as it is."""
+    node = node or helper.make_node("Identity", ["x"], ["y"])
+    value = helper.make_tensor_value_info("x", dtype, shape)
+    out = helper.make_tensor_value_info("y", dtype, None)
+    graph = helper.make_graph([node], "g", [value], [out], list(constants))
+    opset = helper.make_opsetid("", 18)
+    onnx.save(helper.make_model(graph, opset_imports=[opset], ir_version=9), path)
+    return path
 
 
 def test_json_has_the_model_the_whole_line_and_the_machine(tiny_bundle, capsys):
@@ -31,10 +46,50 @@ def test_json_has_the_model_the_whole_line_and_the_machine(tiny_bundle, capsys):
 
 def test_two_models_are_compared_by_their_medians(tiny_bundle, capsys):
     other = tiny_bundle / "model.onnx"
-    code, out, _ = bench(capsys, tiny_bundle, "--compare", other, "--json")
+    code, out, _ = bench(capsys, tiny_bundle, "--compare", other, "--threads", 1, "--json")
     pair = json.loads(out)["compare"]
     assert code == 0
+    assert pair["threads"] == 1
     assert pair["ratio"] == pytest.approx(pair["bundle_ms"] / pair["other_ms"], rel=0.05)
+
+
+def test_the_other_file_is_told_with_its_inputs(tiny_bundle, tmp_path, capsys):
+    other = foreign(tmp_path / "other.onnx", TensorProto.FLOAT, [1, 3, 4, 6])
+    _, out, _ = bench(capsys, tiny_bundle, "--compare", other)
+    inputs, times = out.splitlines()[-2:]
+    assert inputs == f"compare      {other} with x 1x3x4x6; in turns, 1 threads"
+    assert re.fullmatch(r" +[\d.]+ ms against [\d.]+ ms: ratio \d+", times)
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "told"), [(30, 200, "0.150, or 1/6.67"), (200, 100, "2"), (50, 50, "1")]
+)
+def test_the_ratio_is_a_part_of_the_other_time(ours, theirs, told):
+    assert describe_ratio(ours, theirs) == told
+
+
+@pytest.mark.parametrize(
+    ("dtype", "shape", "made_up"),
+    [
+        # one file per type that an exporter may write
+        (TensorProto.FLOAT16, [1, 3, 4, 6], [1, 3, 4, 6]),
+        (TensorProto.DOUBLE, [2], [2]),
+        (TensorProto.INT64, [], []),
+        (TensorProto.BOOL, [1, 5], [1, 5]),
+        (TensorProto.UINT8, [1, 4, 6, 3], [1, 4, 6, 3]),
+        # open sizes: batch, then the bundle's height and width, channels first or last
+        (TensorProto.FLOAT, ["n", 3, "h", "w"], [1, 3, 96, 128]),
+        (TensorProto.FLOAT, ["n", "h", "w", 3], [1, 96, 128, 3]),
+        (TensorProto.UINT8, ["n", "h", "w"], [1, 96, 128]),
+        (TensorProto.FLOAT, [None, 1, 32, "w"], [1, 1, 32, 128]),
+        (TensorProto.FLOAT, ["n", 7], [1, 7]),
+    ],
+)
+def test_any_inputs_can_be_compared(tiny_bundle, tmp_path, capsys, dtype, shape, made_up):
+    other = foreign(tmp_path / "other.onnx", dtype, shape)
+    code, out, err = bench(capsys, tiny_bundle, "--compare", other, "--json")
+    assert code == 0, err
+    assert json.loads(out)["compare"]["other_inputs"] == {"x": made_up}
 
 
 def test_people_get_lines(tiny_bundle, capsys):
@@ -48,19 +103,34 @@ def test_people_get_lines(tiny_bundle, capsys):
     ]
 
 
-@pytest.mark.parametrize("content", [None, b"text", "float16"])
+@pytest.mark.parametrize(
+    "content",
+    [
+        None,
+        b"text",
+        (TensorProto.STRING, [1]),  # no random text
+        (TensorProto.FLOAT, [1, "tokens"]),  # how many?
+        (TensorProto.FLOAT, ["n", "c", 40, 60]),  # channels are no pixels
+    ],
+)
 def test_what_cannot_be_compared_is_refused_in_one_line(tiny_bundle, tmp_path, capsys, content):
     other = tmp_path / "other.onnx"
-    if content == "float16":  # an input that sartm models do not have
-        value = onnx.helper.make_tensor_value_info("x", onnx.TensorProto.FLOAT16, [1])
-        out = onnx.helper.make_tensor_value_info("y", onnx.TensorProto.FLOAT16, [1])
-        node = onnx.helper.make_node("Identity", ["x"], ["y"])
-        graph = onnx.helper.make_graph([node], "g", [value], [out])
-        opset = onnx.helper.make_opsetid("", 18)
-        onnx.save(onnx.helper.make_model(graph, opset_imports=[opset], ir_version=9), other)
+    if isinstance(content, tuple):
+        foreign(other, *content)
     elif content is not None:
         other.write_bytes(content)
     code, _, err = bench(capsys, tiny_bundle, "--compare", other)
     assert code == 1
     assert err.startswith("error: ")
+    assert len(err.splitlines()) == 1
+
+
+def test_a_file_that_fails_when_it_runs_is_refused_in_one_line(tiny_bundle, tmp_path, capsys):
+    other = tmp_path / "other.onnx"
+    shape = numpy_helper.from_array(np.array([7], np.int64), "shape")
+    node = helper.make_node("Reshape", ["x", "shape"], ["y"])
+    foreign(other, TensorProto.FLOAT, ["n", 3], node=node, constants=[shape])
+    code, _, err = bench(capsys, tiny_bundle, "--compare", other)
+    assert code == 1
+    assert err.startswith("error: ONNX Runtime cannot run")
     assert len(err.splitlines()) == 1
