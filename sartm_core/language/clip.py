@@ -14,7 +14,7 @@ import numpy as np
 
 from sartm_core.errors import SartmError
 from sartm_core.files import sha256_file
-from sartm_core.language.encoders import Vectors
+from sartm_core.language.text_space import Vectors
 
 _BATCH = 64
 _CONFIG = "open_clip_config.json"

@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from sartm_core.errors import SartmError
 from sartm_core.files import atomic_path
-from sartm_core.language.encoders import Vectors, require_same_space
+from sartm_core.language.text_space import Vectors, require_same_space
 
 _NPY_REMEDY = "write SPACE:FILE.npy, for example ViT-B/32:lvis_vitb32.npy"
 

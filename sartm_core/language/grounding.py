@@ -14,7 +14,6 @@ import numpy.typing as npt
 
 from sartm_core.errors import SartmError
 from sartm_core.language.cache import recall, remember
-from sartm_core.language.encoders import TextEncoder, Vectors
 from sartm_core.language.imagenet import (
     IMAGENET_ENCODERS,
     ImageNetFeatures,
@@ -22,6 +21,7 @@ from sartm_core.language.imagenet import (
     imagenet_words,
 )
 from sartm_core.language.templates import DEFAULT_TEMPLATES
+from sartm_core.language.text_space import TextEncoder, Vectors
 from sartm_core.language.words import embed_words
 
 __all__ = ["IMAGENET_ENCODERS", "Grounding", "ImageNetFeatures", "fit", "ground"]

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from sartm_core.errors import SartmError
-from sartm_core.language.encoders import Vectors
+from sartm_core.language.text_space import Vectors
 from sartm_core.models.encoders import imagenet_network
 from sartm_core.models.torchvision_ops import ensure_torchvision_ops
 

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from sartm_core.errors import SartmError
 from sartm_core.files import sha256_file
-from sartm_core.language.encoders import Vectors
+from sartm_core.language.text_space import Vectors
 
 if TYPE_CHECKING:
     from sartm_core.language.bert import Bert

@@ -12,8 +12,8 @@ import numpy as np
 from sartm_core.classes import ClassTable
 from sartm_core.errors import SartmError
 from sartm_core.language.cache import recall, remember
-from sartm_core.language.encoders import TextEncoder, Vectors
 from sartm_core.language.templates import DEFAULT_TEMPLATES, TEMPLATES, fill
+from sartm_core.language.text_space import TextEncoder, Vectors
 
 
 @dataclass(frozen=True)

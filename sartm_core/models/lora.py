@@ -19,14 +19,13 @@ from torch import nn
 
 from sartm_core.errors import SartmError
 from sartm_core.files import atomic_path
-from sartm_core.models.registry import Modality, PerModality
+from sartm_core.models.registry import SHARED, Modality, PerModality
 from sartm_core.models.torchvision_ops import ensure_torchvision_ops
 
 if TYPE_CHECKING:
     from sartm_core.models.pair_encoder import PairEncoder
 
 AnyModule = TypeVar("AnyModule", bound=nn.Module)
-SHARED = "shared"  # the adapter that both modalities use
 _HEADER = "sartm_lora"  # key of the settings in the file's metadata
 
 

@@ -15,9 +15,8 @@ import torch
 from peft.tuners import lora
 
 from sartm_core.errors import SartmError
-from sartm_core.models.lora import SHARED
 from sartm_core.models.projection import Projection
-from sartm_core.models.registry import Modality
+from sartm_core.models.registry import SHARED, Modality
 
 
 class LoraProjection(lora.Linear):

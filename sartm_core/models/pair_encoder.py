@@ -11,10 +11,11 @@ from torch import nn
 
 from sartm_core.errors import SartmError
 from sartm_core.models import encoders as _encoders  # registers the CNNs
-from sartm_core.models.lora import SHARED, LoraConfig, add_lora, merge_lora
+from sartm_core.models.lora import LoraConfig, add_lora, merge_lora
 from sartm_core.models.registry import (
     ENCODERS,
     MODALITIES,
+    SHARED,
     Encoder,
     Modality,
     Stream,

@@ -15,6 +15,7 @@ from sartm_core.errors import SartmError
 
 Modality = Literal["rgb", "thermal"]
 MODALITIES: tuple[Modality, Modality] = ("rgb", "thermal")
+SHARED = "shared"  # the adapter that both modalities use
 Channels = tuple[int, int, int, int]
 Rgb = tuple[float, float, float]
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from sartm_core.language.encoders import Vectors
+from sartm_core.language.text_space import Vectors
 
 
 class FakeEncoder:
