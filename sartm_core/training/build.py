@@ -11,6 +11,7 @@ from sartm_core.classes import class_table
 from sartm_core.errors import SartmError
 from sartm_core.losses import CrossModalDistillation
 from sartm_core.models import RgbThermalNetwork, Student
+from sartm_core.models.architectures import ARCHITECTURES
 from sartm_core.training.config import Config
 from sartm_core.training.step import TrainingStep
 from sartm_core.training.weights_file import TrainedWeights, load_weights
@@ -62,6 +63,9 @@ def build_network(
     """
     model = config.model
     classes = len(class_table(config.data.classes))
+    if model.architecture in ARCHITECTURES:
+        build = ARCHITECTURES[model.architecture].build
+        return build(model.encoder, classes, pretrained=pretrained and model.pretrained)
     if model.architecture == "student":
         return Student(model.encoder, classes, model.width, pretrained and model.pretrained)
 

@@ -31,13 +31,16 @@ def validate(config: Config) -> None:
 
 def _model(config: Config) -> None:
     from sartm_core.models import ENCODERS, STRIDE
+    from sartm_core.models.architectures import ARCHITECTURES
     from sartm_core.models.fusion import FUSIONS
     from sartm_core.models.pair_encoder import ENCODER_NAMES, SHARINGS
 
     model = config.model
-    _one_of("model.architecture", model.architecture, ("student", "teacher"))
+    encoders = {"student": sorted(ENCODERS), "teacher": sorted(ENCODER_NAMES)}
+    encoders |= {name: sorted(entry.encoders) for name, entry in ARCHITECTURES.items()}
+    _one_of("model.architecture", model.architecture, tuple(encoders))
+    _one_of("model.encoder", model.encoder, encoders[model.architecture])
     teacher = model.architecture == "teacher"
-    _one_of("model.encoder", model.encoder, sorted(ENCODER_NAMES if teacher else ENCODERS))
     for key, size in (
         ("model.input_height", model.input_height),
         ("model.input_width", model.input_width),
