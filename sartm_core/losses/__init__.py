@@ -1,6 +1,7 @@
 """Losses: functions of logits, features and labels, over the joint batch of all processes."""
 
 from sartm_core.losses.cmkd import CmkdConfig, CrossModalDistillation
+from sartm_core.losses.distill import DistillConfig, TeacherDistillation
 from sartm_core.losses.gradients import gradient_norms
 from sartm_core.losses.segmentation import (
     LossConfig,
@@ -13,7 +14,9 @@ from sartm_core.losses.segmentation import (
 __all__ = [
     "CmkdConfig",
     "CrossModalDistillation",
+    "DistillConfig",
     "LossConfig",
+    "TeacherDistillation",
     "dice_loss",
     "gradient_norms",
     "hardest_mean",

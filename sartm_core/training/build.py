@@ -9,7 +9,7 @@ import torch
 
 from sartm_core.classes import class_table
 from sartm_core.errors import SartmError
-from sartm_core.losses import CrossModalDistillation
+from sartm_core.losses import CrossModalDistillation, TeacherDistillation
 from sartm_core.models import RgbThermalNetwork, Student
 from sartm_core.models.architectures import ARCHITECTURES
 from sartm_core.training.config import Config
@@ -48,7 +48,19 @@ def build_step(config: Config, *, fresh: bool) -> TrainingStep:
         from sartm_core.language.grounding import ImageNetFeatures
 
         imagenet = ImageNetFeatures(GROUNDING_ENCODER)
-    return TrainingStep(network, distillation, imagenet, config)
+    return TrainingStep(network, distillation, imagenet, config, _from_teachers(config))
+
+
+def _from_teachers(config: Config) -> TeacherDistillation | None:
+    distill = config.distill
+    if not distill.teachers:
+        return None
+    return TeacherDistillation(
+        distill,
+        classes=len(class_table(config.data.classes)),
+        channels=config.model.width,
+        teacher_channels=load_weights(Path(distill.teachers[0])).config.model.width,
+    )
 
 
 def build_network(

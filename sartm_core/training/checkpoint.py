@@ -20,6 +20,7 @@ BEST = "best.ckpt"
 FREE_KEYS = {
     "out",
     "resume",
+    "distill.cache",
     "train.max_minutes",
     "train.checkpoint_every",
     "train.evaluate_every",

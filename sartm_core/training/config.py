@@ -16,7 +16,7 @@ from sartm_core.classes import class_table, merge_tables, write_out
 from sartm_core.data.augment import AugmentConfig
 from sartm_core.data.datasets import open_dataset, sample_data_root
 from sartm_core.errors import SartmError
-from sartm_core.losses import CmkdConfig, LossConfig
+from sartm_core.losses import CmkdConfig, DistillConfig, LossConfig
 
 _RESOLVER_PREFIX = "SartmError raised while resolving interpolation: "
 
@@ -232,6 +232,7 @@ def load_config(path: Path | str, overrides: Sequence[str] = ()) -> Config:
     is ``data.sources[0].frames=200``).
 
     ``${sartm_data:}`` in a value is the folder of real frames: $SARTM_DATA, else ../shared/data
+    distill: DistillConfig = field(default_factory=DistillConfig)
     beside the checkout. ``${oc.env:NAME}`` is an environment variable.
 
     Raises:

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from sartm_core.classes import MFNET, ClassTable, class_table, merge_tables
+from sartm_core.classes import IGNORE_ID, MFNET, ClassTable, class_table, merge_tables
 from sartm_core.data.datasets import open_dataset
 from sartm_core.data.sample import Dataset, Sample
 from sartm_core.errors import SartmError
@@ -26,6 +26,8 @@ SEED_STRIDE = 1_000_003  # scenes of different source seeds never coincide
 
 def load_data(config: Config) -> tuple[list[Source], list[Sample]]:
     """The training frames of every source, and the dev frames as their data sets give them.
+
+    Where the teachers' predictions are learned, a source may have no labels.
 
     Raises:
         SartmError: a source cannot be read or is used up by ``data.dev``, which must name a frame;
@@ -49,10 +51,13 @@ def load_data(config: Config) -> tuple[list[Source], list[Sample]]:
                 dataset = open_dataset(source.dataset, source.split)
                 ids, labelled = _label_ids(dataset.classes, classes, dataset.name)
                 for stem in dataset.stems:
-                    sample = _checked(dataset, stem, ids)
+                    sample = _checked(dataset, stem, ids, unlabelled=config.distill.logits > 0)
                     name = f"{dataset.name}/{stem}"
+                    if sample.label is None:
+                        labelled[:] = True  # it says nothing, not that a class is not there
                     if in_ranges(stem, config.data.dev):
-                        dev[name] = dataclasses.replace(sample, stem=name)
+                        if sample.label is not None:
+                            dev[name] = dataclasses.replace(sample, stem=name)
                     elif not in_ranges(stem, config.data.dev, config.data.guard):
                         kept.append(_frame(sample))
                         trained.add(name)
@@ -103,33 +108,36 @@ def _number(stem: str) -> float:
     return float(digits.group()) if digits else math.nan
 
 
-def _checked(dataset: Dataset, stem: str, ids: Image) -> Sample:
-    """A frame with a label in the run's ids.
+def _checked(dataset: Dataset, stem: str, ids: Image, *, unlabelled: bool = False) -> Sample:
+    """A frame with a label in the run's ids, if it has one.
 
     Raises:
-        SartmError: no label, or images of different size.
+        SartmError: no label, unless ``unlabelled`` allows that, or images of different size.
     """
     sample = dataset.read(stem)
-    if sample.label is None:
+    if sample.label is None and not unlabelled:
         raise SartmError(
             f"frame '{stem}' of '{dataset.name}' has no label",
-            remedy="name a split whose frames are labelled",
+            remedy="name a split whose frames are labelled, or learn what teachers say about it "
+            "(distill.teachers and distill.logits)",
         )
-    if sample.thermal.shape != sample.label.shape or sample.rgb.shape[:2] != sample.label.shape:
+    shapes = {"RGB": sample.rgb.shape[:2], "thermal": sample.thermal.shape}
+    if sample.label is not None:
+        shapes["label"] = sample.label.shape
+    if len(set(shapes.values())) > 1:
         raise SartmError(
             f"frame '{stem}' of '{dataset.name}' has images of different size",
-            got=f"RGB {sample.rgb.shape}, thermal {sample.thermal.shape}, "
-            f"label {sample.label.shape}",
+            got=", ".join(f"{name} {shape}" for name, shape in shapes.items()),
             expected="thermal registered onto the RGB image's plane",
         )
-    return dataclasses.replace(sample, label=ids[sample.label])
+    return sample if sample.label is None else dataclasses.replace(sample, label=ids[sample.label])
 
 
 def _frame(sample: Sample) -> Frame:
-    assert sample.label is not None
     thermal = normalise(sample.thermal, valid=sample.thermal_valid)
     valid = np.ones_like(thermal) if sample.thermal_valid is None else sample.thermal_valid
-    return Frame(sample.stem, sample.rgb, thermal, valid, sample.label, sample.night)
+    label = np.full_like(thermal, IGNORE_ID) if sample.label is None else sample.label
+    return Frame(sample.stem, sample.rgb, thermal, valid, label, sample.night)
 
 
 def _label_ids(

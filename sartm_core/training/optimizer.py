@@ -13,12 +13,20 @@ from sartm_core.training.config import TrainConfig
 POLY_POWER = 0.9
 
 
-def build_optimizer(model: RgbThermalNetwork, plan: TrainConfig) -> torch.optim.Optimizer:
+def build_optimizer(
+    model: RgbThermalNetwork, plan: TrainConfig, extra: nn.Module | None = None
+) -> torch.optim.Optimizer:
     """AdamW with one peak rate for the encoders and one for everything else; no weight decay for
-    biases and normalisation. Frozen weights are left out."""
+    biases and normalisation. Frozen weights are left out.
+
+    Args:
+        model: the network.
+        plan: rates and weight decay.
+        extra: what is trained beside the network.
+    """
     encoder = {id(parameter) for part in model.encoder_modules for parameter in part.parameters()}
     groups: dict[tuple[float, float], list[nn.Parameter]] = {}
-    for parameter in model.parameters():
+    for parameter in (*model.parameters(), *(extra.parameters() if extra else ())):
         if not parameter.requires_grad:
             continue
         rate = plan.lr_encoder if id(parameter) in encoder else plan.lr_decoder

@@ -25,6 +25,7 @@ def validate(config: Config) -> None:
     _model(config)
     _strengths(config)
     _words(config)
+    _distill(config)
     _data(config)
     _schedule(config)
 
@@ -135,6 +136,32 @@ def _data(config: Config) -> None:
         _require(entry.count("-") == 1, "data.dev", repr(entry), "FIRST-LAST, e.g. 00121D-00130D")
     for index, listed in enumerate(config.data.dev_sources):
         _require(
+def _distill(config: Config) -> None:
+    distill = config.distill
+    weights = {key: getattr(distill, key) for key in ("logits", "feature", "relation")}
+    for key, weight in weights.items():
+        _require(weight >= 0, f"distill.{key}", weight, "0 or more")
+        needs = f"at least one checkpoint, for distill.{key}"
+        _require(weight == 0 or bool(distill.teachers), "distill.teachers", "none", needs)
+    if distill.teachers:
+        chosen = any(weight > 0 for weight in weights.values())
+        expected = f"one of distill.{', distill.'.join(weights)} above 0, with distill.teachers"
+        _require(chosen, "distill", "no weight", expected)
+    for key in ("temperature", "foreground_weight", "tau"):
+        _require(getattr(distill, key) > 0, f"distill.{key}", getattr(distill, key), "above 0")
+    for key in ("unlabelled_share", "least_confidence"):
+        value = getattr(distill, key)
+        _require(0 <= value <= 1, f"distill.{key}", value, "0 to 1")
+    _require(distill.min_pixels >= 0, "distill.min_pixels", distill.min_pixels, "0 or more")
+    _require(0 <= distill.ema < 1, "distill.ema", distill.ema, "0 up to below 1")
+    fit = bool(distill.scales) and all(0.1 <= scale <= 8 for scale in distill.scales)
+    _require(fit, "distill.scales", list(distill.scales), "factors of 0.1 to 8")
+    has_feature = config.model.architecture != "teacher" or "aux" in config.model.heads
+    for key in ("feature", "relation"):
+        needs = f"aux, for distill.{key}"
+        _require(weights[key] == 0 or has_feature, "model.heads", "no aux", needs)
+
+
             ":" in listed.dataset,
             f"data.dev_sources[{index}].dataset",
             repr(listed.dataset),

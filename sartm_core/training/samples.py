@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence, Sized
+from collections.abc import Callable, Iterable, Mapping, Sequence, Sized
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -34,14 +34,21 @@ class Source:
         frames: at least one.
         weight: share of the training samples, relative to other sources.
         labelled: bool [C], the classes that the data set labels; None = all.
+        threshold: float32 [C], how sure a teacher must be of a class where there is no label; None
+            = teachers were not asked.
     """
 
     def __init__(
-        self, frames: Sequence[Frame], weight: float, labelled: np.ndarray | None = None
+        self,
+        frames: Sequence[Frame],
+        weight: float,
+        labelled: np.ndarray | None = None,
+        threshold: np.ndarray | None = None,
     ) -> None:
         self.frames = frames
         self.weight = weight
         self.labelled = labelled
+        self.threshold = threshold
         self.frames_of: dict[int, list[int]] = {}
         for index, frame in enumerate(frames):
             counts = np.bincount(frame.label.ravel(), minlength=256)
@@ -85,7 +92,7 @@ class Source:
             region = frames[index][int(rng.integers(len(frames[index])))]
             frame = self.frames[index]
             if frame is not target:
-                donors.append(Donor(frame.rgb, frame.thermal, frame.label, region))
+                donors.append(Donor(frame.rgb, frame.thermal, frame.label, region, frame.teacher))
         return donors
 
     def _find_objects(self, classes: tuple[int, ...]) -> _Objects:
@@ -114,13 +121,15 @@ def _draw_class(frames_of: Mapping[int, Sized], rarity: float, rng: np.random.Ge
 
 @dataclass(frozen=True)
 class DrawnSample(TrainingSample):
-    """A training sample and what its source labels.
+    """A training sample and what holds for all of its source.
 
     Attributes:
         labelled: bool [C].
+        threshold: float32 [C]; None = teachers were not asked.
     """
 
     labelled: np.ndarray
+    threshold: np.ndarray | None
 
 
 def draw_sample(
@@ -148,11 +157,33 @@ def draw_sample(
         center=center,
         modalities=data.modalities,
         donors=donors,
+        teacher=frame.teacher,
     )
     labelled = source.labelled
     if labelled is None:
         labelled = np.ones(len(class_table(data.classes)), bool)
-    return DrawnSample(**vars(sample), labelled=labelled)
+    return DrawnSample(**vars(sample), labelled=labelled, threshold=source.threshold)
+
+
+@dataclass(frozen=True)
+class TeacherTarget:
+    """What teachers say about a batch; zeros throughout a cell = nothing.
+
+    Attributes:
+        probability: float32 [B,C,H/4,W/4].
+        feature: float32 [B,D,H/16,W/16] around its mean over the run's frames; None = the first
+            teacher has none.
+        threshold: float32 [B,C], how sure they must be of a class where there is no label.
+    """
+
+    probability: torch.Tensor
+    feature: torch.Tensor | None
+    threshold: torch.Tensor
+
+    def map(self, change: Callable[[torch.Tensor], torch.Tensor]) -> TeacherTarget:
+        """The same with every tensor changed."""
+        feature = None if self.feature is None else change(self.feature)
+        return TeacherTarget(change(self.probability), feature, change(self.threshold))
 
 
 @dataclass(frozen=True)
@@ -166,6 +197,7 @@ class Batch:
         label: int64 [B,H,W].
         hidden: uint8 [B,H,W], 0 nothing, 1 RGB hidden, 2 thermal hidden; see :func:`apply_hidden`.
         labelled: bool [B,C], the classes that each sample's data set labels.
+        teacher: what teachers say about the whole pair; None = they were not asked.
     """
 
     rgb: torch.Tensor
@@ -175,10 +207,16 @@ class Batch:
     label: torch.Tensor
     hidden: torch.Tensor
     labelled: torch.Tensor
+    teacher: TeacherTarget | None = None
+
+    def map(self, change: Callable[[torch.Tensor], torch.Tensor]) -> Batch:
+        """The same with every tensor changed."""
+        tensors = {name: change(value) for name, value in vars(self).items() if name != "teacher"}
+        return Batch(**tensors, teacher=self.teacher and self.teacher.map(change))
 
     def to(self, device: torch.device) -> Batch:
         """The same batch on ``device``."""
-        return Batch(**{name: tensor.to(device) for name, tensor in vars(self).items()})
+        return self.map(lambda tensor: tensor.to(device))
 
     @property
     def inputs(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -197,6 +235,20 @@ def collate(samples: Iterable[DrawnSample]) -> Batch:
         label=torch.from_numpy(np.stack([row.label for row in rows]).astype(np.int64)),
         hidden=torch.from_numpy(np.stack([row.hidden for row in rows])),
         labelled=torch.from_numpy(np.stack([row.labelled for row in rows])),
+        teacher=_collate_teacher(rows),
+    )
+
+
+def _collate_teacher(rows: Sequence[DrawnSample]) -> TeacherTarget | None:
+    targets = [row.teacher for row in rows if row.teacher is not None]
+    thresholds = [row.threshold for row in rows if row.threshold is not None]
+    if not targets:
+        return None
+    features = [target.feature for target in targets if target.feature is not None]
+    return TeacherTarget(
+        probability=torch.from_numpy(np.stack([target.probability for target in targets])),
+        feature=torch.from_numpy(np.stack(features)) if features else None,
+        threshold=torch.from_numpy(np.stack(thresholds)),
     )
 
 

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from sartm_core.losses import CrossModalDistillation, segmentation_loss
+from sartm_core.losses import CrossModalDistillation, TeacherDistillation, segmentation_loss
 from sartm_core.losses.distributed import sum_over_processes
 from sartm_core.models import RgbThermalNetwork
 from sartm_core.models.network import Decoded
@@ -41,18 +41,20 @@ class StepLoss:
 
 
 class TrainingStep(nn.Module):
-    """Network, distillation and losses.
+    """Network, distillation between modalities and from teachers, and losses.
 
     With the modality gap on, fusion and heads run three times on one pass of the encoders: with
     both cameras, with RGB alone, with thermal alone. The three are one batch, so that batch
-    statistics in training and running statistics afterwards are of the same mixture. Labels are
-    learned in the view that each sample was drawn for (modality dropout), one of the three.
+    statistics in training and running statistics afterwards are of the same mixture. Labels and
+    what teachers say are learned in the view that each sample was drawn for (modality dropout), one
+    of the three.
 
     Args:
         network: teacher or student.
         cmkd: distillation between modalities, or None.
         imagenet: frozen encoder that grounds the text head, or None.
         config: of the run.
+        distill: distillation from teachers, or None.
     """
 
     def __init__(
@@ -61,10 +63,12 @@ class TrainingStep(nn.Module):
         cmkd: CrossModalDistillation | None,
         imagenet: ImageNetFeatures | None,
         config: Config,
+        distill: TeacherDistillation | None = None,
     ) -> None:
         super().__init__()
         self.network = network
         self.cmkd = cmkd
+        self.distill = distill
         self._imagenet = (imagenet,)  # not a submodule: frozen, no part of a checkpoint
         self.config = config
 
@@ -93,6 +97,21 @@ class TrainingStep(nn.Module):
             weighted |= {
                 f"cmkd/{term}": self.cmkd.weigh({term: value}) for term, value in terms.items()
             }
+        if self.distill is not None:
+            said = batch.teacher
+            assert said is not None
+            terms = self.distill(
+                label_view.logits,
+                label_view.feature,
+                said.probability,
+                said.feature,
+                said.threshold,
+                batch.label,
+                labelled,
+            )
+            for term, value in terms.items():
+                parts[f"distill/{term}"] = value
+                weighted[f"distill/{term}"] = getattr(self.config.distill, term) * value
         if self._imagenet[0] is not None and label_view.feature is not None:
             term = self._grounding(batch, label_view.feature)
             parts["grounding"] = term

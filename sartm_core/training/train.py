@@ -39,6 +39,7 @@ from sartm_core.training.optimizer import (
     update_ema,
 )
 from sartm_core.training.run_folder import RunFolder, provenance
+from sartm_core.training.teacher_outputs import ask_teachers
 from sartm_core.training.validate import evaluate_frames
 
 LOG_EVERY = 10
@@ -95,7 +96,7 @@ def train(config: Config) -> RunResult:
         start_from(Path(plan.init), training.network)
     training = training.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     ema = copy.deepcopy(training.network).eval().requires_grad_(False)
-    optimizer = build_optimizer(training.network, plan)
+    optimizer = build_optimizer(training.network, plan, training.distill)
     first, best = 0, -1.0
     if checkpoint is not None:
         training.load_state_dict(checkpoint.training)
@@ -108,6 +109,8 @@ def train(config: Config) -> RunResult:
         accelerator.scaler.load_state_dict(checkpoint.scaler)
 
     sources, dev = load_data(config)
+    if config.distill.teachers:
+        sources = ask_teachers(config, sources, device)
     origin = provenance(config, sources, dev)
     if checkpoint is not None:
         origin["metrics"] = checkpoint.provenance["metrics"]
@@ -170,6 +173,8 @@ def train(config: Config) -> RunResult:
             optimizer.step()
             if training.cmkd is not None:
                 training.cmkd.update()
+            if training.distill is not None:
+                training.distill.update()
             update_ema(ema, training.network, min(plan.ema, (1 + step) / (10 + step)))
             step += 1
             durations.append(time.monotonic() - tick)

@@ -9,6 +9,7 @@ from sartm_core.data.augment.config import MODALITIES, AugmentConfig
 from sartm_core.data.augment.copy_paste import Donor, Region, find_regions
 from sartm_core.data.augment.masking import RGB_HIDDEN, THERMAL_HIDDEN
 from sartm_core.data.augment.pipeline import TrainingSample, augment
+from sartm_core.data.augment.soft_targets import SoftTarget
 
 __all__ = [
     "MODALITIES",
@@ -17,6 +18,7 @@ __all__ = [
     "AugmentConfig",
     "Donor",
     "Region",
+    "SoftTarget",
     "TrainingSample",
     "augment",
     "find_regions",

@@ -9,13 +9,15 @@ is normalised on its own.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import cast
 
 import cv2
 import numpy as np
 
 from sartm_core.classes import IGNORE_ID
+from sartm_core.data.augment.geometry import Matrix, translation
+from sartm_core.data.teacher_planes import TeacherPlanes
 from sartm_core.frames import Image
 
 MIN_PIXELS = 50
@@ -58,12 +60,32 @@ class Donor:
         thermal: uint8 [h,w], normalised.
         label: uint8 [h,w].
         region: where the object is.
+        teacher: what teachers say about the frame, if they were asked.
     """
 
     rgb: Image
     thermal: Image
     label: Image
     region: Region
+    teacher: TeacherPlanes | None = None
+
+
+@dataclass(frozen=True)
+class Pasted:
+    """An object in its new place.
+
+    Attributes:
+        donor: what was pasted.
+        view: float64 [3,3], from pixels of the target to those of the donor's frame.
+        row, column: of the top left corner of ``shown`` in the target.
+        shown: bool [h,w], the pixels that it took over, before nearer objects took them.
+    """
+
+    donor: Donor
+    view: Matrix
+    row: int
+    column: int
+    shown: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -79,12 +101,14 @@ class _Patch:
 
 @dataclass(frozen=True)
 class _Placed:
-    """A patch whose levels fit, and its top left corner in the target."""
+    """A patch whose levels fit, its top left corner in the target, and where it comes from."""
 
     patch: _Patch
     row: int
     column: int
     bottom: int
+    donor: Donor
+    view: Matrix  # as that of Pasted
 
 
 def find_regions(label: Image, thermal_valid: Image, classes: Sequence[int]) -> list[Region]:
@@ -126,8 +150,9 @@ def paste_objects(
     classes: Sequence[int],
     window: Window,
     rng: np.random.Generator,
-) -> tuple[Image, Image, Image]:
-    """RGB, thermal and label with up to ``limit`` donors' objects; the arguments stay as they are.
+) -> tuple[Image, Image, Image, list[Pasted]]:
+    """RGB, thermal and label with up to ``limit`` donors' objects, and these, far to near; the
+    arguments stay as they are.
 
     A donor for which no plausible place is found is passed over.
 
@@ -147,16 +172,18 @@ def paste_objects(
             break
         placed.extend(_place(donor, target, window, rng))
     if not placed:
-        return rgb, thermal, label
+        return rgb, thermal, label, []
     _, components, stats, _ = cv2.connectedComponentsWithStats(
         cv2.LUT(label, _chosen(classes)), connectivity=8
     )
     bottoms = stats[:, cv2.CC_STAT_TOP] + stats[:, cv2.CC_STAT_HEIGHT]
     bottoms[0] = 0  # what is no object is never in front
     target = _Patch(rgb.copy(), thermal.copy(), label.copy(), thermal_valid)
+    pasted = []
     for item in sorted(placed, key=lambda item: item.bottom):  # far to near
-        _blend(item, target, bottoms[components[_span(item)]] > item.bottom)
-    return target.rgb, target.thermal, target.label
+        shown = _blend(item, target, bottoms[components[_span(item)]] > item.bottom)
+        pasted.append(Pasted(item.donor, item.view, item.row, item.column, shown))
+    return target.rgb, target.thermal, target.label, pasted
 
 
 def _chosen(classes: Sequence[int]) -> np.ndarray:
@@ -170,7 +197,9 @@ def _place(
     donor: Donor, target: _Patch, window: Window, rng: np.random.Generator
 ) -> Iterator[_Placed]:
     """The donor's object at a place where it may stand, or nothing."""
-    patch = _cut(donor, scale=float(np.exp(rng.uniform(*np.log(SCALE)))), mirror=rng.random() < 0.5)
+    patch, origin = _cut(
+        donor, scale=float(np.exp(rng.uniform(*np.log(SCALE)))), mirror=rng.random() < 0.5
+    )
     rows = np.flatnonzero(patch.mask.any(axis=1))
     columns = np.flatnonzero(patch.mask.any(axis=0))
     left, top, right, bottom = window
@@ -182,15 +211,17 @@ def _place(
         return
     for _ in range(ATTEMPTS):
         column = left + int(rng.integers(free + 1)) - int(columns[0])
-        item = _Placed(patch, row, column, foot)
+        view = origin @ translation((-column, -row))
+        item = _Placed(patch, row, column, foot, donor, view)
         fitted = _fit(item, target)
         if fitted is not None:
             yield fitted
             return
 
 
-def _cut(donor: Donor, *, scale: float, mirror: bool) -> _Patch:
-    """A region and its surroundings, resized and perhaps mirrored."""
+def _cut(donor: Donor, *, scale: float, mirror: bool) -> tuple[_Patch, Matrix]:
+    """A region and its surroundings, resized and perhaps mirrored; from its pixels to the donor's,
+    float64 [3,3]."""
     region = donor.region
     height, width = donor.label.shape
     h, w = region.mask.shape
@@ -210,12 +241,18 @@ def _cut(donor: Donor, *, scale: float, mirror: bool) -> _Patch:
         scaled = cv2.resize(image, size, interpolation=interpolation)
         return cast(Image, np.ascontiguousarray(scaled[:, ::turn]))
 
-    return _Patch(
+    patch = _Patch(
         rgb=resized(donor.rgb[window], cv2.INTER_LINEAR),
         thermal=resized(donor.thermal[window], cv2.INTER_LINEAR),
         label=resized(donor.label[window], cv2.INTER_NEAREST_EXACT),
         mask=resized(mask, cv2.INTER_NEAREST_EXACT),
     )
+    step_x, step_y = mask.shape[1] / size[0], mask.shape[0] / size[1]
+    # About pixel centres, as OpenCV resizes; mirrored, the last column comes first.
+    first_x = region.column - before + (size[0] - 0.5 if mirror else 0.5) * step_x - 0.5
+    first_y = region.row - above + 0.5 * step_y - 0.5
+    origin = np.array([[turn * step_x, 0, first_x], [0, step_y, first_y], [0, 0, 1]])
+    return patch, origin
 
 
 def _span(item: _Placed) -> tuple[slice, slice]:
@@ -230,7 +267,7 @@ def _fit(item: _Placed, target: _Patch) -> _Placed | None:
     top, left = max(0, -item.row), max(0, -item.column)
     inside = np.s_[top : height - item.row, left : width - item.column]
     patch = _Patch(*(image[inside] for image in vars(item.patch).values()))
-    fitted = _Placed(patch, item.row + top, item.column + left, item.bottom)
+    fitted = replace(item, patch=patch, row=item.row + top, column=item.column + left)
     here = _Patch(*(image[_span(fitted)] for image in vars(target).values()))
     objects = (here.label > 0) & (here.label < IGNORE_ID)
     if objects[patch.mask > 0].mean() > MAX_COVERED:
@@ -251,7 +288,7 @@ def _fit(item: _Placed, target: _Patch) -> _Placed | None:
         label=patch.label,
         mask=patch.mask,
     )
-    return _Placed(matched, fitted.row, fitted.column, fitted.bottom)
+    return replace(fitted, patch=matched)
 
 
 def _ring(mask: Image) -> np.ndarray:
@@ -260,8 +297,9 @@ def _ring(mask: Image) -> np.ndarray:
     return np.asarray(far > near)
 
 
-def _blend(item: _Placed, target: _Patch, in_front: np.ndarray) -> None:
-    """Draw an object into the target, behind the pixels that are ``in_front``."""
+def _blend(item: _Placed, target: _Patch, in_front: np.ndarray) -> np.ndarray:
+    """Draw an object into the target, behind the pixels that are ``in_front``; bool [h,w], what is
+    shown of it."""
     span = _span(item)
     shown = (item.patch.mask > 0) & ~in_front
     alpha = cv2.GaussianBlur(shown.astype(np.float32), (0, 0), FEATHER)
@@ -270,3 +308,4 @@ def _blend(item: _Placed, target: _Patch, in_front: np.ndarray) -> None:
         mixed = image[span] + weight * (drawn.astype(np.float32) - image[span])
         image[span] = np.rint(mixed).astype(np.uint8)
     target.label[span][shown] = item.patch.label[shown]
+    return np.asarray(shown)

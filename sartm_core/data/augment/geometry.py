@@ -46,7 +46,7 @@ def crop_map(
     if not config.rotation and not config.perspective:
         return view
     pivot = corner + window / 2 if center is None else np.array(center)
-    return cast(Matrix, view @ _turn(_project(np.linalg.inv(view), pivot), config, rng))
+    return cast(Matrix, view @ _turn(project(np.linalg.inv(view), pivot), config, rng))
 
 
 def misregistration(
@@ -56,7 +56,7 @@ def misregistration(
     and, where the configuration asks for it, each corner of the image displaced on its own.
     """
     height, width = shape
-    drift = _translation(rng.uniform(-config.thermal_shift, config.thermal_shift, 2))
+    drift = translation(rng.uniform(-config.thermal_shift, config.thermal_shift, 2))
     if not config.thermal_homography:
         return drift
     reach = config.thermal_homography
@@ -75,7 +75,7 @@ def footprint(
         shape: (height, width) of the source image.
     """
     width, height = size
-    corners = _project(view, np.array([[0, 0], [width, 0], [width, height], [0, height]]))
+    corners = project(view, np.array([[0, 0], [width, 0], [width, height], [0, height]]))
     limit = [shape[1], shape[0]]
     left, top = np.clip(np.floor(corners.min(axis=0)), 0, limit).astype(int).tolist()
     right, bottom = np.clip(np.ceil(corners.max(axis=0)), 0, limit).astype(int).tolist()
@@ -111,7 +111,7 @@ def _turn(pivot: Matrix, config: AugmentConfig, rng: np.random.Generator) -> Mat
     size = (config.crop_width, config.crop_height)
     reach = config.perspective
     turned = _displaced(size, rng.uniform(-reach, reach, (4, 2)) * size) @ turned
-    return _translation(pivot - _project(turned, pivot)) @ turned
+    return translation(pivot - project(turned, pivot)) @ turned
 
 
 def _displaced(size: tuple[int, int], offsets: Matrix) -> Matrix:
@@ -122,13 +122,14 @@ def _displaced(size: tuple[int, int], offsets: Matrix) -> Matrix:
     return cast(Matrix, cv2.getPerspectiveTransform(corners, moved))
 
 
-def _translation(offset: Matrix) -> Matrix:
+def translation(offset: npt.ArrayLike) -> Matrix:
+    """float64 [3,3] that moves points by (x, y)."""
     view = np.eye(3)
     view[:2, 2] = offset
     return view
 
 
-def _project(view: Matrix, points: Matrix) -> Matrix:
-    """[...,2] points through a [3,3] map."""
+def project(view: Matrix, points: Matrix) -> Matrix:
+    """float64 [...,2] points through a [3,3] map."""
     mapped = points @ view[:, :2].T + view[:, 2]
     return mapped[..., :2] / mapped[..., 2:]

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import cv2
 import numpy as np
 
 from sartm_core.classes import IGNORE_ID
 from sartm_core.data.augment.config import AugmentConfig
-from sartm_core.data.augment.copy_paste import Donor, paste_objects
+from sartm_core.data.augment.copy_paste import Donor, Pasted, paste_objects
 from sartm_core.data.augment.geometry import Point, crop_map, footprint, misregistration, resample
 from sartm_core.data.augment.masking import hide_blocks, narrower_view, present_cameras
 from sartm_core.data.augment.photometric import blur, darken, jitter, overexpose
+from sartm_core.data.augment.soft_targets import SoftTarget, crop_target
 from sartm_core.data.augment.thermal_jitter import add_noise, equalise, vary_gain
+from sartm_core.data.teacher_planes import TeacherPlanes
 from sartm_core.frames import Image
 
 
@@ -30,6 +32,7 @@ class TrainingSample:
         label: uint8 [H,W], 255 outside the source image.
         hidden: uint8 [H,W], 0 nothing, 1 RGB hidden, 2 thermal hidden; the images are not masked
             yet, so that a loss can compare with the whole pair.
+        teacher: what teachers say, under the same geometry; None = they were not asked.
     """
 
     rgb: Image
@@ -38,6 +41,7 @@ class TrainingSample:
     present: np.ndarray
     label: Image
     hidden: Image
+    teacher: SoftTarget | None = field(default=None, kw_only=True)
 
 
 def augment(
@@ -51,6 +55,7 @@ def augment(
     center: Point | None = None,
     modalities: str = "rgb+thermal",
     donors: Sequence[Donor] = (),
+    teacher: TeacherPlanes | None = None,
 ) -> TrainingSample:
     """One random crop of a pair.
 
@@ -64,6 +69,7 @@ def augment(
         center: (x, y) source pixel near the middle of the crop; None = anywhere.
         modalities: one of ``MODALITIES``; a camera that is not named is always absent.
         donors: candidates for copy-paste, in order.
+        teacher: what teachers say about the pair; donors need theirs then.
     """
 
     # What is off draws no number, so that a new kind of change leaves older runs as they were.
@@ -72,8 +78,9 @@ def augment(
 
     size = (config.crop_width, config.crop_height)
     view = crop_map(label.shape[:2], center, config, rng)
+    pasted: list[Pasted] = []
     if donors and happens(config.copy_paste):
-        rgb, thermal, label = paste_objects(
+        rgb, thermal, label, pasted = paste_objects(
             rgb, thermal, thermal_valid, label, donors,
             limit=int(rng.integers(1, config.paste_count + 1)),
             classes=config.paste_classes,
@@ -116,4 +123,5 @@ def augment(
         present=present,
         label=crop_label,
         hidden=hidden,
+        teacher=crop_target(teacher, label.shape, view, size, pasted) if teacher else None,
     )

@@ -38,7 +38,7 @@ def draw(step: int) -> Batch:
 
 
 def part(batch: Batch, rank: int) -> Batch:
-    return Batch(**{name: tensor.chunk(2)[rank] for name, tensor in vars(batch).items()})
+    return batch.map(lambda tensor: tensor.chunk(2)[rank])
 
 
 class Record(NamedTuple):

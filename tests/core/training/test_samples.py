@@ -12,7 +12,7 @@ from sartm_core.data.augment import AugmentConfig, TrainingSample
 from sartm_core.training.config import Config, DataConfig
 from sartm_core.training.data import load_data
 from sartm_core.training.frame import Frame
-from sartm_core.training.samples import Batch, Source, apply_hidden, collate, draw_sample
+from sartm_core.training.samples import Source, apply_hidden, collate, draw_sample
 from tests.pairs import PLAIN
 from tests.training_runs import tiny_config
 
@@ -92,10 +92,10 @@ def test_samples_know_what_their_source_labels(config: Config) -> None:
 def test_hidden_blocks_are_masked_on_demand(config: Config, sources: list[Source]) -> None:
     masking = replace(PLAIN, masking=1.0, mask_block=16)
     batch = collate(draw_sample(sources, config.data, masking, (0, 0, i)) for i in range(4))
-    before = Batch(**{name: tensor.clone() for name, tensor in vars(batch).items()})
+    before = batch.map(torch.clone)
     masked = apply_hidden(batch)
-    for name, tensor in vars(before).items():
-        assert torch.equal(vars(batch)[name], tensor)
+    for name in ("rgb", "thermal", "thermal_valid", "present", "label", "hidden", "labelled"):
+        assert torch.equal(vars(batch)[name], vars(before)[name])
     rgb_hidden, thermal_hidden = batch.hidden == 1, batch.hidden == 2
     assert rgb_hidden.any()
     assert thermal_hidden.any()
