@@ -218,6 +218,7 @@ class Config:
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     loss: LossConfig = field(default_factory=LossConfig)
     cmkd: CmkdConfig = field(default_factory=CmkdConfig)
+    distill: DistillConfig = field(default_factory=DistillConfig)
     language: LanguageConfig = field(default_factory=LanguageConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
 
@@ -232,7 +233,6 @@ def load_config(path: Path | str, overrides: Sequence[str] = ()) -> Config:
     is ``data.sources[0].frames=200``).
 
     ``${sartm_data:}`` in a value is the folder of real frames: $SARTM_DATA, else ../shared/data
-    distill: DistillConfig = field(default_factory=DistillConfig)
     beside the checkout. ``${oc.env:NAME}`` is an environment variable.
 
     Raises:

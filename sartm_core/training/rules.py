@@ -118,24 +118,6 @@ def _words(config: Config) -> None:
         _require(both, "data.modalities", config.data.modalities, "rgb+thermal, for cmkd.gap")
 
 
-def _data(config: Config) -> None:
-    if not config.data.classes.startswith("{"):
-        for name in config.data.classes.split("+"):
-            if ":" not in name:
-                _one_of("data.classes", name, [*sorted(CLASS_TABLES), "KIND:PATH"])
-    _one_of("data.modalities", config.data.modalities, MODALITIES)
-    _require(bool(config.data.sources), "data.sources", "none", "at least one data set")
-    for index, source in enumerate(config.data.sources):
-        key = f"data.sources[{index}]"
-        _require(source.weight > 0, f"{key}.weight", source.weight, "above 0")
-        _one_of(f"{key}.period", source.period, ("any", "day", "night"))
-        if source.dataset == "synthetic":
-            _require(source.frames > 0, f"{key}.frames", source.frames, "the number of scenes")
-            _require(source.seed >= 0, f"{key}.seed", source.seed, "0 or more")
-    for entry in config.data.dev:
-        _require(entry.count("-") == 1, "data.dev", repr(entry), "FIRST-LAST, e.g. 00121D-00130D")
-    for index, listed in enumerate(config.data.dev_sources):
-        _require(
 def _distill(config: Config) -> None:
     distill = config.distill
     weights = {key: getattr(distill, key) for key in ("logits", "feature", "relation")}
@@ -162,6 +144,24 @@ def _distill(config: Config) -> None:
         _require(weights[key] == 0 or has_feature, "model.heads", "no aux", needs)
 
 
+def _data(config: Config) -> None:
+    if not config.data.classes.startswith("{"):
+        for name in config.data.classes.split("+"):
+            if ":" not in name:
+                _one_of("data.classes", name, [*sorted(CLASS_TABLES), "KIND:PATH"])
+    _one_of("data.modalities", config.data.modalities, MODALITIES)
+    _require(bool(config.data.sources), "data.sources", "none", "at least one data set")
+    for index, source in enumerate(config.data.sources):
+        key = f"data.sources[{index}]"
+        _require(source.weight > 0, f"{key}.weight", source.weight, "above 0")
+        _one_of(f"{key}.period", source.period, ("any", "day", "night"))
+        if source.dataset == "synthetic":
+            _require(source.frames > 0, f"{key}.frames", source.frames, "the number of scenes")
+            _require(source.seed >= 0, f"{key}.seed", source.seed, "0 or more")
+    for entry in config.data.dev:
+        _require(entry.count("-") == 1, "data.dev", repr(entry), "FIRST-LAST, e.g. 00121D-00130D")
+    for index, listed in enumerate(config.data.dev_sources):
+        _require(
             ":" in listed.dataset,
             f"data.dev_sources[{index}].dataset",
             repr(listed.dataset),
