@@ -72,3 +72,35 @@ def teacher_config(out: Path, *overrides: str) -> Config:
     out.parent.mkdir(parents=True, exist_ok=True)
     words = f"language.path={write_words(out.parent)}"
     return tiny_config(out, *TEACHER, *CMKD, words, *overrides)
+
+
+def write_teacher(folder: Path, *overrides: str, name: str = "teacher") -> Path:
+    """A checkpoint of a teacher that has learned nothing."""
+    import torch
+
+    from sartm_core.training.build import build_network
+    from sartm_core.training.checkpoint import Checkpoint, save_checkpoint
+
+    config = tiny_config(folder / name / "run", *TEACHER, *overrides)
+    torch.manual_seed(len(name))
+    path = folder / f"{name}.ckpt"
+    weights = build_network(config, pretrained=False).state_dict()
+    origin = {"git_rev": "none", "dataset": [], "metrics": {}}
+    save_checkpoint(path, Checkpoint(config, 0, {}, weights, {}, {}, [], -1.0, origin))
+    return path
+
+
+DISTILL = (
+    "distill.logits=1",
+    "distill.feature=0.5",
+    "distill.relation=0.3",
+    "distill.min_pixels=10",
+)
+"""Overrides that switch every term of the distillation on."""
+
+
+def distill_config(out: Path, *overrides: str) -> Config:
+    """The tiny run of a student that learns from one teacher, in the run folder ``out``."""
+    out.parent.mkdir(parents=True, exist_ok=True)
+    taught = f"distill.teachers=[{write_teacher(out.parent)}]", f"distill.cache={out.parent}/said"
+    return tiny_config(out, *DISTILL, *taught, *overrides)

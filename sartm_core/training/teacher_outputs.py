@@ -231,7 +231,8 @@ def _pooled(plane: torch.Tensor, size: tuple[int, int]) -> Floats:
 
 
 def _load(path: Path, classes: ClassTable, device: torch.device) -> RgbThermalNetwork:
-    network, trained = load_network(path)
+    with torch.random.fork_rng(devices=[]):  # a run draws the same with and without this
+        network, trained = load_network(path)
     theirs = class_table(trained.config.data.classes)
     if theirs.names != classes.names:
         raise SartmError(

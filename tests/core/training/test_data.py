@@ -221,5 +221,47 @@ def test_frame_without_label_is_refused_by_name(site: Path, tmp_path: Path) -> N
         (bare / part).mkdir(parents=True)
         (bare / part / "a.png").write_bytes((site / part / "00000D.png").read_bytes())
     (bare / "classes.json").write_bytes((site / "classes.json").read_bytes())
-    with pytest.raises(SartmError, match=r"frame 'a' of '.*' has no label"):
+    with pytest.raises(SartmError, match=r"frame 'a' of '.*' has no label.*distill\.teachers"):
         load_data(with_source(tmp_path, f"{{dataset: 'folder:{bare}'}}"))
+
+
+@pytest.fixture
+def unlabelled(tmp_path: Path) -> Path:
+    """Three pairs of two sizes, without labels and without a class table."""
+    path, rng = tmp_path / "unlabelled", np.random.default_rng(0)
+    for index, shape in enumerate([(70, 100), (66, 99), (70, 100)]):
+        for part, channels in (("rgb", (3,)), ("thermal", ())):
+            (path / part).mkdir(parents=True, exist_ok=True)
+            image = rng.integers(0, 256, (*shape, *channels)).astype(np.uint8)
+            write_png(path / part / f"FLIR_0000{index}.png", image)
+    return path
+
+
+TAUGHT = ("distill.teachers=[a.ckpt]", "distill.logits=1")
+
+
+def test_frames_without_labels_where_teachers_tell(
+    site: Path, unlabelled: Path, tmp_path: Path
+) -> None:
+    both = f"{{dataset: 'folder:{site}', split: train}}, {{dataset: 'folder:{unlabelled}'}}"
+    sources, dev = load_data(with_source(tmp_path, both, *TAUGHT, "data.dev=[00002D-00003N]"))
+    assert [frame.label.shape for frame in sources[1].frames] == [(70, 100), (66, 99), (70, 100)]
+    assert all((frame.label == 255).all() for frame in sources[1].frames)
+    assert sources[1].frames_of == {}
+    assert sources[1].labelled is not None
+    assert sources[1].labelled.all()  # nothing is said about any class
+    assert len(dev) == 2
+    with pytest.raises(SartmError, match="has no label"):
+        load_data(with_source(tmp_path, both, "distill.teachers=[a]", "distill.feature=1"))
+
+
+def test_dev_frames_need_labels(site: Path, unlabelled: Path, tmp_path: Path) -> None:
+    folder = f"{{dataset: 'folder:{site}', split: train}}"
+    listed = f"data.dev_sources=[{{dataset: 'folder:{unlabelled}'}}]"
+    with pytest.raises(SartmError, match="frame 'FLIR_00000' of 'unlabelled' has no label"):
+        load_data(with_source(tmp_path, folder, *TAUGHT, listed))
+    inside = f"{folder}, {{dataset: 'folder:{unlabelled}'}}"
+    ranges = "data.dev=[00002D-00003N,FLIR_00000-FLIR_00001]"
+    sources, dev = load_data(with_source(tmp_path, inside, *TAUGHT, ranges))
+    assert [sample.stem for sample in dev] == ["site/00002D", "site/00003N"]
+    assert [frame.stem for frame in sources[1].frames] == ["FLIR_00002"]

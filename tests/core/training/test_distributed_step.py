@@ -15,8 +15,9 @@ from sartm_core.training.config import Config
 from sartm_core.training.optimizer import train_mode
 from sartm_core.training.samples import Batch
 from sartm_core.training.step import TrainingStep
+from tests.core.training.test_distill import taught
 from tests.core.training.test_step import BOTH, RGB, THERMAL, build, grounded, random_batch
-from tests.training_runs import teacher_config
+from tests.training_runs import DISTILL, teacher_config, write_teacher
 
 STEPS = 4
 LABELLED = 4  # classes of the second process's data set
@@ -24,7 +25,7 @@ LABELLED = 4  # classes of the second process's data set
 
 def draw(step: int) -> Batch:
     """The joint batch of four; its halves are unlike: the second one has no RGB, nothing to ground,
-    no hidden blocks, only the first classes, and in one step no labels."""
+    no hidden blocks, only the first classes, less said by teachers, and in one step no labels."""
     batch = random_batch([BOTH, RGB, THERMAL, THERMAL], seed=step)
     labelled = batch.labelled.clone()
     labelled[2:, LABELLED:] = False
@@ -34,7 +35,12 @@ def draw(step: int) -> Batch:
     hidden[2:] = 0
     if step == 1:
         label[2:] = 255
-    return replace(batch, label=label, labelled=labelled, hidden=hidden)
+    batch = taught(replace(batch, label=label, labelled=labelled, hidden=hidden), seed=step)
+    assert batch.teacher is not None
+    assert batch.teacher.feature is not None
+    batch.teacher.probability[2:, ..., :8] = 0.0
+    batch.teacher.feature[2:, ..., :2] = 0.0
+    return batch
 
 
 def part(batch: Batch, rank: int) -> Batch:
@@ -55,7 +61,7 @@ def prepared(config: Config) -> TrainingStep:
     step = grounded(build(replace(config, train=replace(config.train, freeze_batchnorm=False))))
     with torch.no_grad():
         for seed in range(20):
-            step(random_batch(seed=100 + seed), 0.5)
+            step(taught(random_batch(seed=100 + seed)), 0.5)
     train_mode(step, replace(config.train, freeze_batchnorm=True))
     return step
 
@@ -80,6 +86,8 @@ def train(config: Config, rank: int = 0, processes: int = 1) -> Record:
         optimizer.step()
         assert step.cmkd is not None
         step.cmkd.update()
+        assert step.distill is not None
+        step.distill.update()
         losses.append(loss.total.item())
         parts.append({name: value.item() for name, value in loss.parts.items()})
     return Record(losses, parts, gradients, step.state_dict())
@@ -95,7 +103,11 @@ def in_process(rank: int, config: Config, folder: Path) -> None:
 
 @pytest.fixture(scope="module")
 def config(tmp_path_factory: pytest.TempPathFactory) -> Config:
-    return teacher_config(tmp_path_factory.mktemp("distributed") / "run")
+    folder = tmp_path_factory.mktemp("distributed")
+    taught_by = f"distill.teachers=[{write_teacher(folder)}]"
+    # Light, or the rounding of one step would be too large in the next.
+    weights = "distill.logits=0.1", "distill.feature=0.1", "distill.relation=0.02"
+    return teacher_config(folder / "run", *DISTILL, taught_by, *weights)
 
 
 @pytest.fixture(scope="module")

@@ -11,6 +11,7 @@ from tests.training_runs import TEACHER, write_config, write_words
 
 WORDS = "language.encoder=file"
 ALIGNED = (WORDS, "language.alignment=1")
+TAUGHT = ("distill.teachers=[a.ckpt]", "distill.logits=1")
 
 
 @pytest.mark.parametrize(
@@ -47,6 +48,20 @@ ALIGNED = (WORDS, "language.alignment=1")
         ([*ALIGNED, "language.grounding=true"], "language.encoder", "minilm or open_clip"),
         (["language.grounding=true"], "language.alignment", "a head in text space"),
         ([*ALIGNED, "model.architecture=student"], "model.architecture", "teacher, for"),
+        (["distill.logit=1"], "distill.logit", "flip, scales, cache, logits, feature"),
+        (["distill.logits=1"], "distill.teachers", "at least one checkpoint, for distill.logits"),
+        (["distill.teachers=[a]"], "distill", "distill.logits, distill.feature, distill.relation"),
+        ([*TAUGHT, "distill.feature=-1"], "distill.feature", "0 or more"),
+        ([*TAUGHT, "distill.temperature=0"], "distill.temperature", "above 0"),
+        ([*TAUGHT, "distill.unlabelled_share=2"], "distill.unlabelled_share", "0 to 1"),
+        ([*TAUGHT, "distill.scales=[]"], "distill.scales", "factors of 0.1 to 8"),
+        ([*TAUGHT, "distill.scales=[1,9]"], "distill.scales", "factors of 0.1 to 8"),
+        ([*TAUGHT, "distill.ema=1"], "distill.ema", "0 up to below 1"),
+        (
+            [*TAUGHT, "distill.feature=1", "model.heads=[main]"],
+            "model.heads",
+            "aux, for distill.feature",
+        ),
         (["train.schedule=step"], "train.schedule", "cosine, poly"),
         (["train.precision=int8"], "train.precision", "bf16, fp16"),
         (["train.accumulate=0"], "train.accumulate", "above 0"),

@@ -50,7 +50,7 @@ def grounded(step: TrainingStep) -> TrainingStep:
     grounding = torch.randn(len(text.centre), FEATURES)
     network.text = TextHead(16, text.words, text.centre, grounding=grounding)
     imagenet: Any = CellMeans()
-    return TrainingStep(network, step.cmkd, imagenet, step.config)
+    return TrainingStep(network, step.cmkd, imagenet, step.config, step.distill)
 
 
 def build(config: Config) -> TrainingStep:
