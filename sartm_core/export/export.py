@@ -176,7 +176,7 @@ def _manifest(checkpoint: TrainedWeights, name: str, metrics: Mapping[str, Any])
         "language": None,
         "calibration": {"temperature": {"rgb+thermal": 1.0, "rgb": 1.0, "thermal": 1.0}},
         "risk": {},
-        "training": {**provenance, "steps": checkpoint.step, "teacher": None},
+        "training": {"teacher": None, **provenance, "steps": checkpoint.step},
         "license": "Apache-2.0",
     }
 

@@ -13,7 +13,7 @@ from omegaconf import OmegaConf
 from sartm_core.classes import ClassTable
 from sartm_core.data.images import write_png
 from sartm_core.data.sample import Sample
-from sartm_core.files import write_bytes_atomic, write_json_atomic
+from sartm_core.files import sha256_file, write_bytes_atomic, write_json_atomic
 from sartm_core.machine import describe_machine, git_revision
 from sartm_core.training.config import Config, config_to_dict
 from sartm_core.training.samples import Batch, Source, apply_hidden
@@ -76,7 +76,7 @@ def read_metrics(path: Path) -> list[dict[str, Any]]:
 
 
 def provenance(config: Config, sources: Sequence[Source], dev: Sequence[Sample]) -> dict[str, Any]:
-    """What the model card says of a run: code, data, seed, and ``metrics``, still empty."""
+    """What the model card says of a run: code, data, seed, teachers; ``metrics`` is still empty."""
     return {
         "git_rev": git_revision(),
         "dataset": [
@@ -90,6 +90,11 @@ def provenance(config: Config, sources: Sequence[Source], dev: Sequence[Sample])
         ],
         "dev_frames": len(dev),
         "seed": config.train.seed,
+        "teacher": [
+            {"file": Path(name).name, "sha256": sha256_file(name)}
+            for name in config.distill.teachers
+        ]
+        or None,
         "metrics": {},
     }
 

@@ -162,6 +162,9 @@ def test_a_run_resumes_bit_for_bit(tmp_path: Path) -> None:
     assert_same_run(tmp_path / "b" / "run", tmp_path / "a" / "run")
 
     state = load_checkpoint(tmp_path / "a" / "run" / LAST)
+    (teacher,) = state.provenance["teacher"]
+    assert teacher["file"] == "teacher.ckpt"
+    assert len(teacher["sha256"]) == 64
     for name in ("distill.projection.weight", "distill.banks.student.seen"):
         assert state.training[name].any()
         assert not any("distill" in key for key in state.ema)

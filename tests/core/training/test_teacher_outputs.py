@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from torch import distributed, multiprocessing
 
 from sartm_core.classes import class_table
 from sartm_core.errors import SartmError
@@ -261,3 +262,29 @@ def test_a_teacher_without_a_feature_teaches_its_predictions(
 def test_a_missing_teacher_is_refused_by_name(config: Config, sources: list[Source]) -> None:
     with pytest.raises(SartmError, match=r"distill\.teachers names no such file.*nowhere\.ckpt"):
         ask_teachers(with_distill(config, teachers=["nowhere.ckpt"]), sources, CPU)
+
+
+def ask_in_process(rank: int, config: Config, folder: Path) -> None:
+    torch.set_num_threads(1)
+    distributed.init_process_group(
+        "gloo", init_method=f"file://{folder}/store", rank=rank, world_size=2
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        asked = count_asked(patch)
+        frames = ask_teachers(config, load_data(config)[0], CPU)[0].frames
+    assert len(asked) == 2
+    np.save(folder / f"{rank}.npy", np.stack([spoken(frame) for frame in frames]))
+    distributed.destroy_process_group()
+
+
+def test_processes_share_the_work(
+    config: Config, sources: list[Source], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GLOO_SOCKET_IFNAME", "lo")
+    multiprocessing.spawn(ask_in_process, args=(config, tmp_path), nprocs=2)
+    assert len(files(config)) == 4
+    frames = ask_teachers(config, sources, CPU)[0].frames
+    for rank in range(2):
+        np.testing.assert_array_equal(
+            np.load(tmp_path / f"{rank}.npy"), np.stack([spoken(frame) for frame in frames])
+        )
