@@ -126,6 +126,17 @@ def test_relations_are_of_angles_around_the_centre() -> None:
     assert relation({**batch, "feature": shuffled}) > 0.1
 
 
+def test_relations_move_the_student_only() -> None:
+    batch = a_batch(0, 1, 2, 3, 4, 255)
+    batch["feature"].requires_grad_()
+    batch["teacher_feature"].requires_grad_()
+    relation(batch).backward()
+    assert batch["teacher_feature"].grad is None
+    assert batch["feature"].grad is not None
+    pulled = batch["feature"].grad.abs().sum(dim=1).flatten() > 0
+    assert pulled.tolist() == [False, True, True, True, True, False]
+
+
 def test_relations_need_three_other_classes() -> None:
     assert relation(a_batch(0, 1, 2, 3)) == 0  # background is not one of them
     assert relation(a_batch(0, 1, 2, 3, 4)) > 0
