@@ -29,6 +29,7 @@ from sartm_core.export.sample import (
     synthetic_feeds,
     write_sample,
 )
+from sartm_core.models.branches import merge_branches
 from sartm_core.progress import console, progress
 from sartm_core.training.build import load_network
 from sartm_core.training.weights_file import TrainedWeights
@@ -71,6 +72,7 @@ def export_bundle(
             remedy="leave --precision out",
         )
     network, checkpoint = load_network(checkpoint_path)
+    network = merge_branches(network)
     graph = MaskGraph(network).eval()
     height, width = checkpoint.config.model.input_height, checkpoint.config.model.input_width
     with tempfile.TemporaryDirectory() as folder, progress("exporting", 4) as bar:
@@ -186,6 +188,10 @@ def _facts(checkpoint: TrainedWeights, parameters: int) -> dict[str, Any]:
     return {
         "encoder": config.model.encoder,
         "width": config.model.width,
+        "fusion": config.model.fusion,
+        "fuse_at": config.model.fuse_at,
+        "scale": config.model.scale,
+        "thermal_scale": config.model.thermal_scale,
         "pretrained": config.model.pretrained,
         "parameters": f"{parameters / 1e6:.2f}",
         "batch": config.train.batch,

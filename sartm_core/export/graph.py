@@ -42,18 +42,23 @@ class MaskGraph(nn.Module):
             present: float32 [1,2].
 
         Returns:
-            mask uint8 [1,H,W]: arg-max of the resized logits, 255 where neither camera looks;
+            mask uint8 [1,H,W]: arg-max of the resized logits, 255 where neither camera looks; with
+            the network's ``mask_stride`` above 1 it is decided at that part of the size;
             confidence uint8 [1,H,W]: 255 x the largest softmax probability, computed at the logits'
             size and resized (a softmax at full size costs more than the network);
-            logits float32 [1,C,H/4,W/4], for parity checks.
+            logits float32 [1,C,h,w], for parity checks.
         """
         logits = self.network(rgb, thermal, thermal_valid, present)
         size = rgb.shape[1:3]
         rgb_there = (present[:, 0] > 0.5).view(-1, 1, 1)
         thermal_there = (present[:, 1] > 0.5).view(-1, 1, 1)
-        seen = rgb_there | (thermal_there & (thermal_valid[..., 0].float() > 0.5))
+        seen = rgb_there | (thermal_there & (thermal_valid.squeeze(3).float() > 0.5))
 
-        winner = F.interpolate(logits, size=size, mode="bilinear").argmax(dim=1).float()
+        stride = self.network.mask_stride
+        decided = [side // stride for side in size]
+        winner = F.interpolate(logits, size=decided, mode="bilinear").argmax(dim=1).float()
+        if stride > 1:
+            winner = F.interpolate(winner.unsqueeze(1), scale_factor=float(stride)).squeeze(1)
         mask = torch.where(seen, winner, torch.full_like(winner, IGNORE_ID))
 
         both, rgb_only, thermal_only = self.temperature.unbind()

@@ -75,8 +75,10 @@ def render(manifest: Mapping[str, Any], facts: Mapping[str, Any]) -> str:
         initialisation="ImageNet (classification)" if facts["pretrained"] else "random",
         git_rev=training["git_rev"],
         network=(
-            f"two shallow {facts['encoder']} streams, gated fusion at 1/4, 1/8 and 1/16, one deep "
-            f"stage, FPN decoder of {facts['width']} channels"
+            f"{facts['encoder']}: a stream per camera up to 1/{facts['fuse_at']}, "
+            f"{facts['fusion']} fusion at each level, one stream from there on, FPN decoder of {facts['width']} "
+            f"channels; works at {facts['scale']:g} of the input size, thermal at "
+            f"{facts['thermal_scale']:g} of that"
         ),
         schedule=(
             f"{training['steps']} steps of {facts['batch']} crops of {facts['crop_width']} x "

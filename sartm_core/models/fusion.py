@@ -81,6 +81,24 @@ class ConcatFusion(nn.Module):
         return fused
 
 
+class MixFusion(ConcatFusion):
+    """:class:`ConcatFusion` that starts as the mean of both modalities.
+
+    What follows sees features of the kind that it was pretrained on. Without a gate there is
+    nothing in it that quantises badly.
+
+    Args:
+        channels: channels of either input and of the output.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__(channels)
+        half = 0.5 * torch.eye(channels)
+        with torch.no_grad():
+            self.project.weight.copy_(torch.cat([half, half], dim=1)[..., None, None])
+        nn.init.zeros_(self.project.bias)  # type: ignore[arg-type]
+
+
 class CmxFusion(nn.Module):
     """Rectification of each modality by the other, cross-attention, channel embedding.
 
@@ -240,4 +258,5 @@ FUSIONS: dict[str, Callable[[int], nn.Module]] = {
     "gated": GatedFusion,
     "cmx": CmxFusion,
     "concat": ConcatFusion,
+    "mix": MixFusion,
 }

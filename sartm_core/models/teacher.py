@@ -10,7 +10,14 @@ from torch import nn
 from sartm_core.models.fusion import FUSIONS
 from sartm_core.models.heads import MultiScaleHead
 from sartm_core.models.mask_decoder import MaskDecoder
-from sartm_core.models.network import Decoded, Encoded, RgbThermalNetwork, presence
+from sartm_core.models.network import (
+    THERMAL_MEAN,
+    THERMAL_STD,
+    Decoded,
+    Encoded,
+    RgbThermalNetwork,
+    presence,
+)
 from sartm_core.models.pair_encoder import PairEncoder
 from sartm_core.models.text_head import TextHead
 
@@ -47,9 +54,12 @@ class Teacher(RgbThermalNetwork):
         text: TextHead | None = None,
         released: bool = False,
     ) -> None:
-        thermal = {"thermal_mean": 0.0, "thermal_std": 255.0} if released else {}
         super().__init__(
-            divisor=encoder.divisor, rgb_mean=encoder.rgb_mean, rgb_std=encoder.rgb_std, **thermal
+            divisor=encoder.divisor,
+            rgb_mean=encoder.rgb_mean,
+            rgb_std=encoder.rgb_std,
+            thermal_mean=0.0 if released else THERMAL_MEAN,
+            thermal_std=255.0 if released else THERMAL_STD,
         )
         self.encoder = encoder
         self.rgb_lateral = _laterals(encoder.channels, channels)

@@ -79,7 +79,20 @@ def build_network(
         build = ARCHITECTURES[model.architecture].build
         return build(model.encoder, classes, pretrained=pretrained and model.pretrained)
     if model.architecture == "student":
-        return Student(model.encoder, classes, model.width, pretrained and model.pretrained)
+        return Student(
+            model.encoder,
+            classes,
+            model.width,
+            pretrained and model.pretrained,
+            scale=model.scale,
+            thermal_scale=model.thermal_scale,
+            fuse_at=model.fuse_at,
+            fusion=model.fusion,
+            deepest=model.deepest,
+            decode_stride=model.decode_stride,
+            block=model.block,
+            mask_stride=model.mask_stride,
+        )
 
     from sartm_core.models.lora import LoraConfig
     from sartm_core.models.pair_encoder import create_pair_encoder

@@ -92,20 +92,28 @@ class ModelConfig:
 
     Attributes:
         architecture: ``teacher`` (SARTM on any encoder) or ``student`` (two shallow streams of a
-            staged encoder); of the rest, a student only takes encoder, pretrained and width.
+            staged encoder); each says below what only it takes.
         encoder: a name in ``sartm_core.models.ENCODER_NAMES``.
         pretrained: start a CNN from ImageNet weights.
-        checkpoint: file of a SAM or SAM 2 checkpoint; empty = random initialisation. The mask
-            decoder of SAM starts from it as well, that of SAM 2 does not.
-        sharing: ``shared`` = both cameras use one encoder (one LoRA); ``per_modality`` = two.
-        lora_rank: rank of LoRA on the frozen encoder; 0 = the encoder is trained whole.
-        lora_alpha: scale of LoRA is alpha / rank; 0 = rank.
-        gradient_checkpointing: compute a transformer's blocks again instead of keeping them.
+        checkpoint: teacher: file of a SAM or SAM 2 checkpoint; empty = random initialisation. The
+            mask decoder of SAM starts from it as well, that of SAM 2 does not.
+        sharing: teacher: ``shared`` = both cameras use one encoder (one LoRA), ``per_modality`` =
+            two.
+        lora_rank: teacher: rank of LoRA on the frozen encoder; 0 = the encoder is trained whole.
+        lora_alpha: teacher: scale of LoRA is alpha / rank; 0 = rank.
+        gradient_checkpointing: teacher: compute a transformer's blocks again, do not keep them.
         fusion: a name in ``sartm_core.models.FUSIONS``.
-        fusion_channels: of the fused levels 1/4, 1/8, 1/16, 1/32.
-        heads: some of ``main`` (mask decoder) and ``aux`` (multi-scale head).
-        inference_head: whose logits are used: ``main``, ``aux``, ``text`` or ``mean``.
+        fusion_channels: teacher: of the fused levels 1/4, 1/8, 1/16, 1/32.
+        heads: teacher: some of ``main`` (mask decoder) and ``aux`` (multi-scale head).
+        inference_head: teacher: whose logits are used: ``main``, ``aux``, ``text`` or ``mean``.
         width: channels of the decoder.
+        scale: student: size that the network works at, relative to its input.
+        thermal_scale: student: that of the thermal stream, relative to the RGB stream: 1 or 0.5.
+        fuse_at: student: stride of the last level that has two streams: 4, 8 or 16.
+        deepest: student: stride of the encoder's last stage: 32, or 16 to leave that of 32 out.
+        decode_stride: student: of the logits, relative to the working size: 4 or 8.
+        block: student: of the decoder, a name in ``sartm_core.models.decoder.BLOCKS``.
+        mask_stride: student: of the arg-max, relative to the input: 1 or 2.
         input_height, input_width: input size of the exported network.
     """
 
@@ -122,6 +130,13 @@ class ModelConfig:
     heads: list[str] = field(default_factory=lambda: ["main", "aux"])
     inference_head: str = "mean"
     width: int = 128
+    scale: float = 1.0
+    thermal_scale: float = 1.0
+    fuse_at: int = 16
+    deepest: int = 32
+    decode_stride: int = 4
+    block: str = "separable"
+    mask_stride: int = 1
     input_height: int = 480
     input_width: int = 640
 

@@ -47,10 +47,11 @@ def _model(config: Config) -> None:
         ("model.input_width", model.input_width),
     ):
         _require(size > 0 and size % STRIDE == 0, key, size, f"a multiple of {STRIDE}")
+    _one_of("model.fusion", model.fusion, tuple(FUSIONS))
     if not teacher:
+        _student(config)
         return
     _one_of("model.sharing", model.sharing, SHARINGS)
-    _one_of("model.fusion", model.fusion, tuple(FUSIONS))
     channels = model.fusion_channels
     _require(min(channels) >= 4, "model.fusion_channels", channels, "4 or more each")
     _require(model.lora_rank >= 0, "model.lora_rank", model.lora_rank, "0 or more")
@@ -68,6 +69,23 @@ def _model(config: Config) -> None:
     if config.language.alignment > 0:
         voters.append("text")
     _one_of("model.inference_head", model.inference_head, voters)
+
+
+def _student(config: Config) -> None:
+    from sartm_core.models.decoder import BLOCKS
+    from sartm_core.models.student import DECODE_STRIDES, DEEPEST, FUSE_AT, THERMAL_SCALES
+
+    model = config.model
+    _require(0 < model.scale <= 1, "model.scale", model.scale, "above 0 up to 1")
+    for key, value, choices in (
+        ("thermal_scale", model.thermal_scale, THERMAL_SCALES),
+        ("fuse_at", model.fuse_at, FUSE_AT),
+        ("deepest", model.deepest, DEEPEST),
+        ("decode_stride", model.decode_stride, DECODE_STRIDES),
+        ("mask_stride", model.mask_stride, (1, 2)),
+    ):
+        _require(value in choices, f"model.{key}", value, ", ".join(map(str, choices)))
+    _one_of("model.block", model.block, tuple(BLOCKS))
 
 
 def _strengths(config: Config) -> None:

@@ -32,6 +32,10 @@ def card(*datasets: dict[str, Any], dev: int = 0, **metrics: Any) -> str:
     facts = {
         "encoder": "efficientnet_lite0",
         "width": 128,
+        "fusion": "gated",
+        "fuse_at": 16,
+        "scale": 1.0,
+        "thermal_scale": 1.0,
         "pretrained": True,
         "parameters": "3.70",
         "batch": 8,

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import re
+from pathlib import Path
+from typing import Any, NamedTuple
 
+import numpy as np
+import onnx
 import pytest
 import torch
 
 from sartm_core.errors import SartmError
+from sartm_core.export.graph import MaskGraph
+from sartm_core.export.onnx_file import INPUTS, check_parity, export_onnx
 from sartm_core.models import ENCODERS, Student, create_encoder, register_encoder
+from sartm_core.models.branches import merge_branches
+from sartm_core.training.build import build_network
+from sartm_core.training.config import load_config
 
 HEIGHT, WIDTH, CLASSES = 64, 96, 5
 
@@ -31,10 +40,30 @@ def random_inputs(seed: int, present: tuple[float, float] = (1.0, 1.0), batch: i
     return Inputs(image(3), image(1), valid, torch.tensor([present] * batch))
 
 
-@pytest.fixture(scope="module")
-def student() -> Student:
+DESIGNS: dict[str, dict[str, Any]] = {
+    "default": {},
+    "small": {
+        "scale": 0.8,
+        "thermal_scale": 0.5,
+        "fusion": "mix",
+        "block": "branched",
+        "mask_stride": 2,
+    },
+    "early, shallow, coarse": {
+        "scale": 0.5,
+        "fuse_at": 4,
+        "deepest": 16,
+        "decode_stride": 8,
+        "block": "dense",
+    },
+    "half thermal to 1/8": {"thermal_scale": 0.5, "fuse_at": 8},
+}
+
+
+@pytest.fixture(scope="module", params=DESIGNS)
+def student(request: pytest.FixtureRequest) -> Student:
     torch.manual_seed(0)
-    network = Student("mobilenetv4_conv_small", CLASSES, 16)
+    network = Student("mobilenetv4_conv_small", CLASSES, 16, **DESIGNS[request.param])
     # Random tokens and statistics, so that a leak cannot hide behind zeros.
     with torch.no_grad():
         for fusion in network.fusion:
@@ -109,8 +138,96 @@ def test_streams_share_no_parameter_and_no_statistics(student: Student) -> None:
     assert not rgb & {id(tensor) for tensor in thermal}
 
 
-def test_every_parameter_learns() -> None:
-    network = Student("mobilenetv4_conv_small", CLASSES, 16).train()
+def test_one_encoding_serves_every_presence(student: Student) -> None:
+    both = random_inputs(8)
+    encoded = student.encode(*both)
+    for flags in ((1.0, 1.0), (1.0, 0.0), (0.0, 1.0)):
+        present = torch.tensor([flags])
+        alone = student(*both._replace(present=present))
+        torch.testing.assert_close(student.decode(encoded, present).logits, alone)
+
+
+@pytest.mark.parametrize(
+    ("design", "height", "width"),
+    [
+        ("default", 16, 24),
+        ("small", 16, 16),  # 64x96 works at 51x77, rounded to 64x64
+        ("early, shallow, coarse", 4, 8),  # works at 32x64
+        ("half thermal to 1/8", 16, 24),
+    ],
+)
+def test_size_of_logits_and_feature(design: str, height: int, width: int) -> None:
+    network = Student("mobilenetv4_conv_small", CLASSES, 16, **DESIGNS[design]).eval()
+    inputs = random_inputs(0, batch=2)
+    decoded = network.decode(network.encode(*inputs), inputs.present)
+    assert decoded.logits.shape == (2, CLASSES, height, width)
+    assert decoded.feature is not None
+    assert decoded.feature.shape == (2, 16, height, width)
+
+
+def test_merged_student_has_the_same_logits(student: Student) -> None:
+    merged = merge_branches(student)
+    for flags in ((1.0, 1.0), (1.0, 0.0), (0.0, 1.0)):
+        inputs = random_inputs(9, flags)
+        torch.testing.assert_close(merged(*inputs), student(*inputs), rtol=0, atol=1e-4)
+
+
+# What every TensorRT from 10.3 on takes; Cast, Where and comparisons are those of `present`.
+OPERATORS = re.compile(
+    "Add|And|ArgMax|AveragePool|Cast|Clip|Concat|Conv|Div|Exp|Gather|Greater|Mul|Not|Or|Reciprocal|"
+    "ReduceMax|ReduceSum|Relu|Reshape|Resize|Round|Sigmoid|Split|Squeeze|Sub|Transpose|Unsqueeze|"
+    "Where"
+)
+
+
+def test_export_has_plain_operators_and_the_same_logits(student: Student, tmp_path: Path) -> None:
+    graph, path = MaskGraph(merge_branches(student)).eval(), tmp_path / "student.onnx"
+    export_onnx(graph, HEIGHT, WIDTH, path)
+    assert all(OPERATORS.fullmatch(node.op_type) for node in onnx.load(path).graph.node)
+    feeds = [
+        {
+            name: np.asarray(value)
+            for name, value in zip(INPUTS, random_inputs(10, flags), strict=True)
+        }
+        for flags in ((1.0, 1.0), (1.0, 0.0), (0.0, 1.0))
+    ]
+    assert check_parity(graph, path, feeds) < 1e-4
+
+
+def test_mask_stride_decides_at_half_the_size() -> None:
+    network = Student("mobilenetv4_conv_small", CLASSES, 16, mask_stride=2).eval()
+    inputs = random_inputs(11)
+    with torch.no_grad():
+        mask, _, logits = MaskGraph(network)(*inputs)
+    half = torch.nn.functional.interpolate(logits, size=(HEIGHT // 2, WIDTH // 2), mode="bilinear")
+    assert torch.equal(mask[:, ::2, ::2], half.argmax(dim=1).to(torch.uint8))
+    assert torch.equal(mask[:, ::2, ::2], mask[:, 1::2, 1::2])
+
+
+@pytest.mark.parametrize("size", ["s", "n"])
+def test_presets_are_two_sizes_of_one_definition(
+    monkeypatch: pytest.MonkeyPatch, size: str, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("SARTM_DATA", str(tmp_path))
+    preset = Path(__file__).resolve().parents[3] / f"config/train/student_{size}.yaml"
+    config = load_config(preset)
+    network = build_network(config, pretrained=False)
+    assert isinstance(network, Student)
+    assert sum(value.numel() for value in network.parameters()) * 4 < 15e6
+    # A crop keeps the aspect that the whole frame has at the size that the network works at.
+    for width, height in (
+        (config.augment.crop_width, config.augment.crop_height),
+        (config.model.input_width, config.model.input_height),
+    ):
+        image = torch.zeros(1, height, width, 3, dtype=torch.uint8)
+        grey = image[..., :1]
+        levels = network.encode(image, grey, grey, torch.ones(1, 2)).rgb
+        assert abs(levels[0].shape[3] * height / (levels[0].shape[2] * width) - 1) < 0.04
+
+
+@pytest.mark.parametrize("design", DESIGNS)
+def test_every_parameter_learns(design: str) -> None:
+    network = Student("mobilenetv4_conv_small", CLASSES, 16, **DESIGNS[design]).train()
     rows = [random_inputs(seed, flags) for seed, flags in enumerate([(1, 1), (1, 0), (0, 1)])]
     network(*(torch.cat(tensors) for tensors in zip(*rows, strict=True))).square().sum().backward()
     without = [name for name, value in network.named_parameters() if value.grad is None]
