@@ -76,8 +76,8 @@ def render(manifest: Mapping[str, Any], facts: Mapping[str, Any]) -> str:
         git_rev=training["git_rev"],
         network=(
             f"{facts['encoder']}: a stream per camera up to 1/{facts['fuse_at']}, "
-            f"{facts['fusion']} fusion at each level, one stream from there on, FPN decoder of {facts['width']} "
-            f"channels; works at {facts['scale']:g} of the input size, thermal at "
+            f"{facts['fusion']} fusion at each level, one stream from there on, FPN decoder of "
+            f"{facts['width']} channels; works at {facts['scale']:g} of the input size, thermal at "
             f"{facts['thermal_scale']:g} of that"
         ),
         schedule=(
