@@ -149,19 +149,32 @@ def load_network(path: Path) -> tuple[RgbThermalNetwork, TrainedWeights]:
     return network.eval(), trained
 
 
-def start_from(path: Path, network: RgbThermalNetwork) -> None:
+def start_from(path: Path, network: RgbThermalNetwork, part: str = "all") -> None:
     """Take over the averaged weights of another run, from its checkpoint or a weights file.
+
+    Args:
+        path: of the file.
+        network: that is changed.
+        part: ``all``, or ``encoder`` alone: the rest of the other network may differ.
 
     Raises:
         SartmError: they are of another network.
     """
+    weights = load_weights(path).weights
+    if part == "encoder":
+        parts = {id(module) for module in network.encoder_modules}
+        prefixes = tuple(f"{n}." for n, module in network.named_modules() if id(module) in parts)
+        rest = {n: t for n, t in network.state_dict().items() if not n.startswith(prefixes)}
+        weights = rest | {n: t for n, t in weights.items() if n.startswith(prefixes)}
     try:
-        network.load_state_dict(load_weights(path).weights)
+        network.load_state_dict(weights)
     except RuntimeError as error:
         raise SartmError(
             f"train.init: {path} holds another network",
             got=str(error).splitlines()[1].strip()[:200],
-            expected="the same model.* as this run",
+            expected="the same model.* as this run"
+            if part == "all"
+            else "the same encoder as this run",
         ) from error
 
 

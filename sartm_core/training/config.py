@@ -178,6 +178,8 @@ class TrainConfig:
         accumulate: batches whose gradients make one step.
         freeze_batchnorm: keep the statistics of BatchNorm as they are.
         init: checkpoint whose averaged weights the run starts from; empty = none.
+        init_part: what is taken from it: ``all``, or ``encoder`` from a network whose other parts
+            may have other sizes.
         ema: decay of the averaged weights, which are evaluated and exported.
         seed: of initialisation, sample order and augmentation.
         checkpoint_every, evaluate_every: in steps; 0 = only at the end.
@@ -200,6 +202,7 @@ class TrainConfig:
     accumulate: int = 1
     freeze_batchnorm: bool = False
     init: str = ""
+    init_part: str = "all"
     ema: float = 0.995
     seed: int = 0
     checkpoint_every: int = 100

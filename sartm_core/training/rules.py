@@ -12,6 +12,7 @@ from sartm_core.training.config import Config
 METHODS = ("sartm", "released")
 SCHEDULES = ("cosine", "poly")
 PRECISIONS = ("fp32", "bf16", "fp16")
+INIT_PARTS = ("all", "encoder")
 TEXT_ENCODERS = ("none", "minilm", "open_clip", "file")
 
 
@@ -200,6 +201,7 @@ def _schedule(config: Config) -> None:
         _require(value >= 0, f"train.{key}", value, "0 or more")
     _one_of("train.schedule", plan.schedule, SCHEDULES)
     _one_of("train.precision", plan.precision, PRECISIONS)
+    _one_of("train.init_part", plan.init_part, INIT_PARTS)
     _require(0 <= plan.ema < 1, "train.ema", plan.ema, "0 up to below 1")
     fraction = config.loss.hardest_fraction
     _require(0 < fraction <= 1, "loss.hardest_fraction", fraction, "above 0 up to 1")

@@ -17,6 +17,7 @@ from sartm_core.classes import class_table
 from sartm_core.errors import SartmError
 from sartm_core.losses import gradient_norms
 from sartm_core.progress import console, progress
+from sartm_core.training.allocator import keep_large_blocks
 from sartm_core.training.board import Board
 from sartm_core.training.build import build_step, describe, start_from
 from sartm_core.training.checkpoint import (
@@ -78,6 +79,7 @@ def train(config: Config) -> RunResult:
             is not finite.
     """
     started = time.monotonic()
+    keep_large_blocks()
     plan = config.train
     if plan.threads:
         torch.set_num_threads(plan.threads)
@@ -93,7 +95,7 @@ def train(config: Config) -> RunResult:
     torch.manual_seed(plan.seed)
     training = build_step(config, fresh=checkpoint is None)
     if plan.init and checkpoint is None:
-        start_from(Path(plan.init), training.network)
+        start_from(Path(plan.init), training.network, plan.init_part)
     training = training.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     ema = copy.deepcopy(training.network).eval().requires_grad_(False)
     optimizer = build_optimizer(training.network, plan, training.distill)

@@ -177,6 +177,34 @@ def test_init_from_another_network_is_refused(
     assert not (tmp_path / "run").exists()
 
 
+def test_init_takes_the_encoder_alone_into_a_network_of_another_width(
+    first: Path, tmp_path: Path
+) -> None:
+    frozen = ("train.steps=1", "train.freeze_batchnorm=true", *NO_RATE, "model.width=24")
+    fresh = tiny_config(tmp_path / "fresh", *frozen)
+    config = tiny_config(
+        tmp_path / "run", *frozen, f"train.init={first}", "train.init_part=encoder"
+    )
+    train(fresh)
+    train(config)
+    origin = load_checkpoint(first).ema
+    own = load_checkpoint(tmp_path / "run" / LAST).ema
+    untouched = load_checkpoint(tmp_path / "fresh" / LAST).ema
+    encoder = ("rgb_stages.", "thermal_stages.", "fused_stages.", "deep_stage.")
+    for name, value in own.items():
+        expected = origin if name.startswith(encoder) else untouched
+        torch.testing.assert_close(value, expected[name], rtol=0, atol=1e-6)
+
+
+def test_init_takes_no_encoder_of_another_kind(first: Path, tmp_path: Path) -> None:
+    config = tiny_config(
+        tmp_path / "run",
+        *("model.fuse_at=8", f"train.init={first}", "train.init_part=encoder"),
+    )
+    with pytest.raises(SartmError, match="expected the same encoder as this run"):
+        train(config)
+
+
 def events(folder: Path) -> Any:
     accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
     found = accumulator.EventAccumulator(str(folder / FOLDER))
