@@ -14,10 +14,7 @@ measured before stays for the other rows: ratios are to the reference of the sam
 from __future__ import annotations
 
 import argparse
-import contextlib
-import io
 import json
-import logging
 import sys
 import tempfile
 import time
@@ -25,7 +22,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
 import onnxruntime
 import torch
 import yaml
@@ -33,7 +29,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.architecture_variants import ACTIVATIONS, NETWORKS, with_activation
 from sartm_core.export.graph import MaskGraph
-from sartm_core.export.onnx_file import INPUTS, LOGITS, export_onnx
+from sartm_core.export.onnx_file import export_onnx
+from sartm_core.export.quantize import quantize
 from sartm_core.files import write_bytes_atomic, write_json_atomic
 from sartm_core.machine import describe_machine
 from sartm_core.models import RgbThermalNetwork, Student
@@ -160,7 +157,7 @@ def prepare(
         network(*inputs)
     fp32, int8 = stem.with_suffix(".onnx"), stem.with_suffix(".int8.onnx")
     export_onnx(MaskGraph(network), HEIGHT, WIDTH, fp32)
-    quantise(fp32, int8)
+    quantize(fp32, int8, [random_feed()], symmetric=False)
     row = {
         "changes": changes,
         "parameters": sum(value.numel() for value in network.parameters()),
@@ -179,53 +176,6 @@ def random_feed() -> Feed:
     feed["thermal_valid"] = np.ones((1, HEIGHT, WIDTH, 1), np.uint8)
     feed["present"] = np.ones((1, 2), np.float32)
     return feed
-
-
-def quantise(source: Path, target: Path) -> None:
-    """Static QDQ with uint8 activations, the form that ONNX Runtime runs fastest on a CPU; what
-    lies before the first convolution and behind the logits stays float."""
-    from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
-    from onnxruntime.quantization.shape_inference import quant_pre_process
-
-    logging.getLogger().setLevel(logging.ERROR)
-    ready = source.with_suffix(".ready.onnx")
-    with contextlib.redirect_stdout(io.StringIO()):
-        quant_pre_process(source, ready, skip_symbolic_shape=True)
-        quantize_static(
-            ready,
-            target,
-            OneFrame(),
-            quant_format=QuantFormat.QDQ,
-            activation_type=QuantType.QUInt8,
-            weight_type=QuantType.QInt8,
-            per_channel=True,
-            op_types_to_quantize=["Conv", "Add", "Concat", "Resize", "Clip", "Relu"],
-            nodes_to_exclude=outside_the_network(onnx.load(ready)),
-        )
-
-
-class OneFrame:
-    """Calibration data for timing."""
-
-    def __init__(self) -> None:
-        self._left = [random_feed()]
-
-    def get_next(self) -> Feed | None:
-        return self._left.pop() if self._left else None
-
-
-def outside_the_network(model: onnx.ModelProto) -> list[str]:
-    """Nodes before the first convolutions, and nodes behind the logits."""
-    before = {*INPUTS, "", *(tensor.name for tensor in model.graph.initializer)}
-    after, names = {LOGITS}, []
-    for node in model.graph.node:
-        if node.op_type != "Conv" and before.issuperset(node.input):
-            before |= set(node.output)
-            names.append(node.name)
-        elif not after.isdisjoint(node.input):
-            after |= set(node.output)
-            names.append(node.name)
-    return names
 
 
 def measure(

@@ -3,19 +3,37 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Optional
+from typing import TYPE_CHECKING, Annotated, Any, Optional
 
 import typer
 
 from sartm_core.cli.output import emit
 
+if TYPE_CHECKING:
+    from sartm_core.bundle import Bundle
+
 
 def export(
-    checkpoint: Annotated[Path, typer.Argument(help="Checkpoint that training wrote.")],
+    source: Annotated[
+        str,
+        typer.Argument(help="Checkpoint that training wrote, or a bundle that gets precisions."),
+    ],
     out: Annotated[
         Path, typer.Option(help="Folder of the bundle, or NAME.safetensors for weights alone.")
     ],
-    precision: Annotated[str, typer.Option(help="Comma-separated; fp32 for now.")] = "fp32",
+    precision: Annotated[
+        str, typer.Option(help="Comma-separated, of fp32,fp16,int8,int8cpu.")
+    ] = "fp32",
+    calibrate: Annotated[
+        Optional[list[str]],  # noqa: UP045 - typer evaluates annotations on Python 3.10
+        typer.Option(
+            help="KIND:PATH of frames for the ranges of INT8; repeatable. "
+            "Default: what the checkpoint was trained on."
+        ),
+    ] = None,
+    calibrate_split: Annotated[
+        str | None, typer.Option(help="A NAME.txt list of those frames; default all.")
+    ] = None,
     metrics: Annotated[
         Optional[list[Path]],  # noqa: UP045 - typer evaluates annotations on Python 3.10
         typer.Option(help="metrics.json of `sartm evaluate`, for the model card; repeatable."),
@@ -25,15 +43,20 @@ def export(
 ) -> None:
     """Write the model bundle of a checkpoint: ONNX, sample frames, model card, manifest.
 
-    With --out NAME.safetensors only its weights, in half precision: what another training starts
+    Of a bundle, a copy with further precisions is written; --out may be its own folder. With --out
+    NAME.safetensors only a checkpoint's weights, in half precision: what another training starts
     from or learns from, and `sartm evaluate` and `sartm export` take as well.
 
-    Example: sartm export out/train/sartm-s/last.ckpt --out models/sartm-s
+    Example: sartm export out/train/sartm-s/last.ckpt --out models/sartm-s --precision fp32,int8
     """
-    if out.suffix == ".safetensors":
+    frames = [(name_of_set, calibrate_split) for name_of_set in calibrate or []]
+    precisions = precision.split(",")
+    if _is_bundle(source):
+        bundle = _add_precisions(source, out, precisions, frames)
+    elif out.suffix == ".safetensors":
         from sartm_core.training.weights_file import save_weights
 
-        state = save_weights(checkpoint, out)
+        state = save_weights(Path(source), out)
         size = out.stat().st_size / 1e6
         emit(
             {"weights": str(out), "step": state.step, "megabytes": round(size, 2)},
@@ -41,14 +64,20 @@ def export(
             [f"weights of step {state.step}: {size:.1f} MB in {out}"],
         )
         return
-    from sartm_core.export.export import export_bundle, read_metrics
+    else:
+        from sartm_core.export.export import export_bundle, read_metrics
 
-    measured: dict[str, Any] = {}
-    for path in metrics or []:
-        measured |= read_metrics(path)
-    bundle = export_bundle(
-        checkpoint, out, precisions=precision.split(","), metrics=measured, name=name or None
-    )
+        measured: dict[str, Any] = {}
+        for path in metrics or []:
+            measured |= read_metrics(path)
+        bundle = export_bundle(
+            Path(source),
+            out,
+            precisions=precisions,
+            calibrate=frames,
+            metrics=measured,
+            name=name or None,
+        )
     size = sum(file.stat().st_size for file in bundle.path.iterdir()) / 1e6
     emit(
         {
@@ -61,3 +90,21 @@ def export(
         as_json,
         [f"{bundle.name}: {size:.1f} MB in {bundle.path}", f"next: sartm verify {bundle.path}"],
     )
+
+
+def _is_bundle(source: str) -> bool:
+    from sartm_core.bundle import MANIFEST, shipped_bundles
+
+    return Path(source, MANIFEST).is_file() or (
+        not Path(source).exists() and source in shipped_bundles()
+    )
+
+
+def _add_precisions(
+    source: str, out: Path, precisions: list[str], frames: list[tuple[str, str | None]]
+) -> Bundle:
+    from sartm_core.bundle import load_bundle
+    from sartm_core.export.precisions import add_precisions, calibration_feeds
+
+    bundle = load_bundle(source)
+    return add_precisions(bundle, precisions, out, calibration_feeds(frames, bundle.input_size))

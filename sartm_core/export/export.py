@@ -21,6 +21,7 @@ from sartm_core.errors import SartmError
 from sartm_core.export import model_card
 from sartm_core.export.graph import MaskGraph
 from sartm_core.export.onnx_file import Feed, check_parity, drop_logits, export_onnx, open_session
+from sartm_core.export.precisions import add_precisions, calibration_feeds, require_known
 from sartm_core.export.sample import (
     MIN_FOREGROUND,
     POOL,
@@ -34,7 +35,6 @@ from sartm_core.progress import console, progress
 from sartm_core.training.build import load_network
 from sartm_core.training.weights_file import TrainedWeights
 
-PRECISIONS = ("fp32",)
 PARITY_FRAMES = 2
 SIZE_LIMIT = 20_000_000  # bytes of a bundle that ships
 
@@ -43,7 +43,8 @@ def export_bundle(
     checkpoint_path: Path,
     out: Path,
     *,
-    precisions: Sequence[str] = PRECISIONS,
+    precisions: Sequence[str] = ("fp32",),
+    calibrate: Sequence[tuple[str, str | None]] = (),
     metrics: Mapping[str, Any] | None = None,
     name: str | None = None,
     pool: int = POOL,
@@ -53,7 +54,9 @@ def export_bundle(
     Args:
         checkpoint_path: what training wrote.
         out: the bundle's folder.
-        precisions: of the model files; only ``fp32`` for now.
+        precisions: of the model files; ``fp32`` is always written.
+        calibrate: (``KIND:PATH``, list) of real frames on which the ranges of INT8 are measured;
+            by default those that the run was trained on.
         metrics: title -> {protocol, score, iou, night} for manifest and model card, beside the
             checkpoint's own dev scores.
         name: of the bundle; None = that of the run.
@@ -63,14 +66,7 @@ def export_bundle(
         SartmError: no checkpoint, a precision that cannot be written, or an export that does not
             compute what PyTorch computes.
     """
-    unknown = [precision for precision in precisions if precision not in PRECISIONS]
-    if unknown:
-        raise SartmError(
-            "this version cannot write that precision",
-            got=", ".join(unknown),
-            expected=", ".join(PRECISIONS),
-            remedy="leave --precision out",
-        )
+    require_known(precisions)
     network, checkpoint = load_network(checkpoint_path)
     network = merge_branches(network)
     graph = MaskGraph(network).eval()
@@ -97,6 +93,10 @@ def export_bundle(
         files = (MODEL_FILES["fp32"], SAMPLE, MODEL_CARD)
         bundle = write_bundle(out, manifest, {file: Path(folder, file) for file in files})
         bar.advance()
+    if any(precision != "fp32" for precision in precisions):
+        trained_on = [(s.dataset, s.split) for s in checkpoint.config.data.sources]
+        frames = calibration_feeds(calibrate or trained_on, (height, width))
+        bundle = add_precisions(bundle, precisions, out, frames)
     if warning := size_warning(out):
         console.print(warning)
     return bundle

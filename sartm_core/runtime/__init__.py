@@ -61,7 +61,8 @@ def create_runtime(
     Args:
         name: one of ``RUNTIMES``, or ``auto``.
         bundle: whose network.
-        precision: one that the bundle has, or ``auto`` = fp32.
+        precision: one that the bundle has, or ``auto`` = fp32. ``int8`` is the file for this
+            runtime where the bundle has one: ``int8cpu``.
         threads: CPU threads; None = :func:`default_threads`.
 
     Raises:
@@ -71,6 +72,8 @@ def create_runtime(
         raise SartmError("unknown runtime", got=repr(name), expected=", ".join(("auto", *RUNTIMES)))
     from sartm_core.runtime.onnxruntime import OnnxRuntime
 
+    if precision == "int8" and "int8cpu" in bundle.precisions:
+        precision = "int8cpu"
     return OnnxRuntime(
         bundle,
         precision="fp32" if precision == "auto" else precision,

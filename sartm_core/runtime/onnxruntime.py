@@ -18,6 +18,13 @@ _SEVERITY_ERROR = 3
 class OnnxRuntime:
     """A bundle's ONNX model in an ``onnxruntime.InferenceSession``.
 
+    Args:
+        bundle: whose model.
+        precision: of its file.
+        threads: CPU threads.
+        as_written: compute every operator as the file says, without fusing any, which is slow. On
+            a CPU without VNNI fused INT8 convolutions saturate; as written they do not.
+
     Raises:
         SartmError: onnxruntime is not installed, refuses the model, or the model's inputs and
             outputs are not the bundle's.
@@ -26,8 +33,11 @@ class OnnxRuntime:
     name = "onnxruntime"
     device = "cpu"
 
-    def __init__(self, bundle: Bundle, *, precision: str, threads: int) -> None:
-        self._session = open_session(bundle.model_path(precision), threads)
+    def __init__(
+        self, bundle: Bundle, *, precision: str, threads: int, as_written: bool = False
+    ) -> None:
+        path = bundle.model_path(precision)
+        self._session = open_session(path, threads, as_written=as_written)
         self.precision = precision
         _check_interface(self._session, bundle)
 
@@ -53,7 +63,9 @@ class OnnxRuntime:
         del self._session
 
 
-def open_session(path: Path, threads: int, *, memory_pattern: bool = False) -> Any:
+def open_session(
+    path: Path, threads: int, *, memory_pattern: bool = False, as_written: bool = False
+) -> Any:
     """An ``onnxruntime.InferenceSession`` on the CPU.
 
     Args:
@@ -61,6 +73,7 @@ def open_session(path: Path, threads: int, *, memory_pattern: bool = False) -> A
         threads: CPU threads.
         memory_pattern: plan one block for all tensors, as ONNX Runtime does by default. It costs
             100 MB more for sartm-s and no less time.
+        as_written: without graph optimisation.
 
     Raises:
         SartmError: onnxruntime is not installed or refuses the file.
@@ -76,6 +89,8 @@ def open_session(path: Path, threads: int, *, memory_pattern: bool = False) -> A
     options.inter_op_num_threads = 1
     options.enable_mem_pattern = memory_pattern
     options.log_severity_level = _SEVERITY_ERROR
+    if as_written:
+        options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
     try:
         return ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     except _ort_errors() as error:

@@ -5,11 +5,9 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import onnx
 import pytest
 import torch
 import yaml
-from onnx import helper
 
 from benchmarks import architectures
 from benchmarks.architecture_variants import NETWORKS
@@ -44,18 +42,6 @@ def test_networks_that_no_configuration_asks_for_have_logits_at_a_quarter(name: 
     with torch.no_grad():
         logits = network(image, image[..., :1], image[..., :1], torch.ones(1, 2))
     assert logits.shape == (1, 9, 16, 24)
-
-
-def test_only_the_network_itself_is_quantised() -> None:
-    chain = ["rgb", "cast", "conv", "logits", "mask"]
-    operators = ["Cast", "Conv", "Relu", "ArgMax"]
-    nodes = [
-        helper.make_node(operator, [source], [target], name=target)
-        for operator, source, target in zip(operators, chain[:-1], chain[1:], strict=True)
-    ]
-    value = helper.make_tensor_value_info("rgb", onnx.TensorProto.FLOAT, [1])
-    model = helper.make_model(helper.make_graph(nodes, "g", [value], [value]))
-    assert architectures.outside_the_network(model) == ["cast", "mask"]
 
 
 def test_table_of_the_page_is_that_of_the_result_file() -> None:
