@@ -15,7 +15,7 @@ from sartm_core.bundle import Bundle, load_bundle
 from sartm_core.cli import main
 from sartm_core.errors import SartmError
 from sartm_core.export.precisions import add_precisions, calibration_feeds
-from sartm_core.export.quantize import outside_the_network
+from sartm_core.export.quantize import correct_biases, outside_the_network
 from sartm_core.runtime import create_runtime
 from sartm_core.runtime.onnxruntime import OnnxRuntime
 from sartm_core.runtime.verify import verify
@@ -183,3 +183,48 @@ def test_only_the_network_itself_is_quantised() -> None:
     tensor = helper.make_tensor_value_info("rgb", onnx.TensorProto.FLOAT, [1])
     model = helper.make_model(helper.make_graph(nodes, "g", [tensor], [tensor]))
     assert outside_the_network(model) == ["cast", "logits", "mask"]
+
+
+def test_rounded_weights_do_not_shift_a_channel() -> None:
+    """A depthwise and a full convolution whose weights do not lie on the grid."""
+    rng = np.random.default_rng(0)
+    weights = {
+        "w1": rng.normal(size=(4, 1, 3, 3)).astype(np.float32),
+        "b1": np.zeros(4, np.float32),
+        "w2": rng.normal(size=(6, 4, 1, 1)).astype(np.float32),
+        "b2": np.ones(6, np.float32),
+    }
+    nodes = [
+        helper.make_node("Conv", ["x", "w1", "b1"], ["y"], group=4),
+        helper.make_node("Conv", ["y", "w2", "b2"], ["z"]),
+    ]
+    sides = {"x": [1, 4, 12, 12], "z": [1, 6, 10, 10]}
+    ends = [helper.make_tensor_value_info(n, TensorProto.FLOAT, s) for n, s in sides.items()]
+    tensors = [numpy_helper.from_array(value, name) for name, value in weights.items()]
+    graph = helper.make_graph(nodes, "g", ends[:1], ends[1:], tensors)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
+    level = np.arange(1, 5, dtype=np.float32).reshape(1, 4, 1, 1)
+    feeds = [{"x": np.broadcast_to(level * k, (1, 4, 12, 12)).copy()} for k in (1, 3)]
+
+    def output(weights: dict[str, npt.NDArray[np.float32]]) -> npt.NDArray[np.float64]:
+        """Mean of each channel of z over the feeds, which are constant planes."""
+        means = []
+        for feed in feeds:
+            y = weights["w1"].sum(axis=(1, 2, 3)) * feed["x"][0, :, 0, 0] + weights["b1"]
+            means.append(weights["w2"][..., 0, 0] @ y + weights["b2"])
+        return np.mean(means, axis=0, dtype=np.float64)
+
+    def rounded(weight: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        step = np.abs(weight).max(axis=(1, 2, 3), keepdims=True) / 7
+        return np.rint(weight / step) * step
+
+    exact = output(weights)
+    corrected = onnx.ModelProto()
+    corrected.CopyFrom(model)
+    correct_biases(corrected, feeds, levels=7)
+    biases = initializers(corrected.graph)
+    coarse = {name: rounded(w) if w.ndim == 4 else w for name, w in weights.items()}
+    plain = np.abs(output(coarse) - exact).max()
+    better = np.abs(output({**coarse, "b1": biases["b1"], "b2": biases["b2"]}) - exact).max()
+    assert plain > 0.1
+    assert better < 1e-4
