@@ -38,6 +38,13 @@ def export(
         Optional[list[Path]],  # noqa: UP045 - typer evaluates annotations on Python 3.10
         typer.Option(help="metrics.json of `sartm evaluate`, for the model card; repeatable."),
     ] = None,
+    temperature_from: Annotated[
+        str | None,
+        typer.Option(
+            help="Bundle whose temperatures are taken over: of the same settings, with a dev list. "
+            "Default: they are fitted on the run's own dev list."
+        ),
+    ] = None,
     name: Annotated[str, typer.Option(help="Name of the bundle; empty = that of the run.")] = "",
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
@@ -51,6 +58,11 @@ def export(
     """
     frames = [(name_of_set, calibrate_split) for name_of_set in calibrate or []]
     precisions = precision.split(",")
+    if temperature_from and (_is_bundle(source) or out.suffix == ".safetensors"):
+        raise typer.BadParameter(
+            "temperatures are written when a checkpoint becomes a bundle",
+            param_hint="--temperature-from",
+        )
     if _is_bundle(source):
         bundle = _add_precisions(source, out, precisions, frames)
     elif out.suffix == ".safetensors":
@@ -76,6 +88,7 @@ def export(
             precisions=precisions,
             calibrate=frames,
             metrics=measured,
+            temperature_from=temperature_from,
             name=name or None,
         )
     size = sum(file.stat().st_size for file in bundle.path.iterdir()) / 1e6
@@ -86,6 +99,7 @@ def export(
             "precisions": list(bundle.precisions),
             "sha256": bundle.sha256(),
             "megabytes": round(size, 2),
+            "calibration": bundle.manifest.get("calibration"),
         },
         as_json,
         [f"{bundle.name}: {size:.1f} MB in {bundle.path}", f"next: sartm verify {bundle.path}"],

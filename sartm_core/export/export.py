@@ -19,6 +19,7 @@ from sartm_core.bundle import (
 from sartm_core.classes import class_rows, class_table
 from sartm_core.errors import SartmError
 from sartm_core.export import model_card
+from sartm_core.export.confidence import Section, calibration_section
 from sartm_core.export.graph import MaskGraph
 from sartm_core.export.onnx_file import Feed, check_parity, drop_logits, export_onnx, open_session
 from sartm_core.export.precisions import add_precisions, calibration_feeds, require_known
@@ -33,6 +34,7 @@ from sartm_core.export.sample import (
 from sartm_core.models.branches import merge_branches
 from sartm_core.progress import console, progress
 from sartm_core.training.build import load_network
+from sartm_core.training.temperature import in_order
 from sartm_core.training.weights_file import TrainedWeights
 
 PARITY_FRAMES = 2
@@ -46,6 +48,7 @@ def export_bundle(
     precisions: Sequence[str] = ("fp32",),
     calibrate: Sequence[tuple[str, str | None]] = (),
     metrics: Mapping[str, Any] | None = None,
+    temperature_from: str | Path | None = None,
     name: str | None = None,
     pool: int = POOL,
 ) -> Bundle:
@@ -59,6 +62,8 @@ def export_bundle(
             by default those that the run was trained on.
         metrics: title -> {protocol, score, iou, night} for manifest and model card, beside the
             checkpoint's own dev scores.
+        temperature_from: bundle whose temperatures are taken over; None = fit them on the run's dev
+            list, see ``sartm_core.export.confidence``.
         name: of the bundle; None = that of the run.
         pool: number of synthetic scenes among which the sample frames are chosen.
 
@@ -69,7 +74,8 @@ def export_bundle(
     require_known(precisions)
     network, checkpoint = load_network(checkpoint_path)
     network = merge_branches(network)
-    graph = MaskGraph(network).eval()
+    calibration = calibration_section(network, checkpoint.config, temperature_from)
+    graph = MaskGraph(network, in_order(calibration["temperature"])).eval()
     height, width = checkpoint.config.model.input_height, checkpoint.config.model.input_width
     with tempfile.TemporaryDirectory() as folder, progress("exporting", 4) as bar:
         checked, shipped = Path(folder, "with_logits.onnx"), Path(folder, MODEL_FILES["fp32"])
@@ -86,7 +92,7 @@ def export_bundle(
             )
         write_sample(Path(folder, SAMPLE), chosen)
         bar.advance()
-        manifest = _manifest(checkpoint, name or checkpoint.config.name, metrics or {})
+        manifest = _manifest(checkpoint, name or checkpoint.config.name, metrics or {}, calibration)
         facts = _facts(checkpoint, sum(p.numel() for p in network.parameters()))
         facts |= {"frames": len(chosen), "parity": f"{parity:.1e}"}
         Path(folder, MODEL_CARD).write_text(model_card.render(manifest, facts), encoding="utf-8")
@@ -150,7 +156,9 @@ def _parity_feeds(height: int, width: int) -> list[Feed]:
     ]
 
 
-def _manifest(checkpoint: TrainedWeights, name: str, metrics: Mapping[str, Any]) -> dict[str, Any]:
+def _manifest(
+    checkpoint: TrainedWeights, name: str, metrics: Mapping[str, Any], calibration: Section
+) -> dict[str, Any]:
     config, provenance = checkpoint.config, dict(checkpoint.provenance)
     provenance["metrics"] = {**provenance["metrics"], **metrics}
     return {
@@ -176,7 +184,7 @@ def _manifest(checkpoint: TrainedWeights, name: str, metrics: Mapping[str, Any])
             ),
         },
         "language": None,
-        "calibration": {"temperature": {"rgb+thermal": 1.0, "rgb": 1.0, "thermal": 1.0}},
+        "calibration": calibration,
         "risk": {},
         "training": {"teacher": None, **provenance, "steps": checkpoint.step},
         "license": "Apache-2.0",

@@ -33,10 +33,11 @@ $metrics
 Runtime, CPU; `sartm verify` compares other runtimes with these. Parity of the exported logits with
 PyTorch: largest difference $parity.
 
+## Confidence
+$confidence
+
 ## Limits
 $limits
-- The confidence is the largest softmax probability at temperature 1. It was not calibrated: a high
-  value is no guarantee.
 - One training run with one seed; single rare classes vary by several points between seeds.
 - Not a safety function. Check it on your own recordings (`sartm bag eval`) before a robot depends
   on it.
@@ -51,6 +52,26 @@ _REAL_LIMITS = (
     "  other lenses, indoor scenes and other climates were not seen.\n"
     "- Small objects (cones, bollards, distant people) are often missed; classes with few\n"
     "  training frames are unreliable."
+)
+
+_NOT_CALIBRATED = (
+    "It is the largest softmax probability at temperature 1. It was not calibrated: a high value\n"
+    "is no guarantee."
+)
+_CALIBRATED = """\
+It is the largest softmax probability, at a temperature for each set of cameras. Expected
+calibration error (15 bins of equal mass; pixels whose label or prediction is foreground) on
+{frames} held-out frames of {dataset}, at temperature 1 and at that temperature:
+
+| cameras | temperature | before | after |
+|---|---|---|---|
+{rows}
+
+{whose}"""
+_FITTED_HERE = "The temperatures were fitted on these frames; on others the error is larger."
+_TAKEN_OVER = (
+    "The temperatures were fitted, and the errors measured, with the bundle `{name}` (sha256\n"
+    "`{sha256:.12}`), which has the same settings; this one was not measured."
 )
 
 
@@ -91,6 +112,7 @@ def render(manifest: Mapping[str, Any], facts: Mapping[str, Any]) -> str:
             else "- No frame was held out: the weights are those of the last step."
         ),
         metrics=_metrics(training["metrics"]),
+        confidence=_confidence(manifest.get("calibration", {})),
         limits=_REAL_LIMITS if real else _SYNTHETIC_LIMIT,
     )
 
@@ -112,6 +134,19 @@ def _metrics(metrics: Mapping[str, Any]) -> str:
         head = f"{name}, protocol `{entry['protocol']}`: mean IoU **{_figure(entry['score'])}**"
         tables.append("\n".join([head, "", "| class | IoU |", "|---|---|", *rows]))
     return "\n\n".join(tables)
+
+
+def _confidence(calibration: Mapping[str, Any]) -> str:
+    if "ece" not in calibration:
+        return _NOT_CALIBRATED
+    rows = [
+        f"| {cameras} | {calibration['temperature'][cameras]:.2f} | {_figure(ece['before'])} | "
+        f"{_figure(ece['after'])} |"
+        for cameras, ece in calibration["ece"].items()
+    ]
+    origin = calibration.get("from")
+    whose = _TAKEN_OVER.format(**origin) if origin else _FITTED_HERE
+    return _CALIBRATED.format(**calibration, rows="\n".join(rows), whose=whose)
 
 
 def _figure(value: float | None) -> str:

@@ -64,13 +64,13 @@ def verify(bundle: Bundle, runtime: Runtime) -> Verification:
         for i in range(len(rgb))
     ]
     return Verification(
-        agreement=_mean_iou(np.sum(counts, axis=0)),
-        worst=min(_mean_iou(frame) for frame in counts),
+        agreement=mean_iou(np.sum(counts, axis=0)),
+        worst=min(mean_iou(frame) for frame in counts),
         threshold=THRESHOLDS[runtime.precision],
     )
 
 
-def _mean_iou(counts: Counts) -> float:
+def mean_iou(counts: Counts) -> float:
     """Mean IoU over the classes that occur in either mask, 0..1, from [C, C+1] counts.
 
     Pixel agreement would not do: a mask of background alone agrees above 0.97 with the truth on a

@@ -85,6 +85,17 @@ def load_data(config: Config) -> tuple[list[Source], list[Sample]]:
     return sources, list(dev.values())
 
 
+def load_dev_frames(config: Config) -> list[Sample]:
+    """The dev frames of :func:`load_data` alone: what holds none is neither made nor read.
+
+    Raises:
+        SartmError: a data set with dev frames cannot be read.
+    """
+    data = config.data
+    named = [source for source in data.sources if data.dev and source.dataset != "synthetic"]
+    return load_data(dataclasses.replace(config, data=dataclasses.replace(data, sources=named)))[1]
+
+
 def in_ranges(stem: str, ranges: Sequence[str], guard: int = 0) -> bool:
     """Whether a frame lies in one of the ranges FIRST-LAST, both ends included.
 

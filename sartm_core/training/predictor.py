@@ -76,6 +76,7 @@ def segmenter_of(
     *,
     looks: Looks | None = None,
     input_size: tuple[int, int] | None = None,
+    temperature: tuple[float, float, float] = (1.0, 1.0, 1.0),
 ) -> Segmenter:
     """A network in memory, in evaluation mode, in the line that a bundle of it would run in.
 
@@ -85,6 +86,7 @@ def segmenter_of(
         path: of its checkpoint, if it has one.
         looks: at each frame; None = one, as a bundle of it would see it.
         input_size: (height, width) that frames are brought to; None = the configuration's.
+        temperature: of the confidence of one look, for (rgb+thermal, rgb, thermal).
 
     Raises:
         SartmError: a window that does not fit the network.
@@ -98,5 +100,5 @@ def segmenter_of(
         thermal=ThermalSpec("agc8"),
         manifest={"files": {}},
     )
-    graph = MaskGraph(network) if looks is None else AveragedGraph(network, looks)
+    graph = MaskGraph(network, temperature) if looks is None else AveragedGraph(network, looks)
     return Segmenter(bundle, CheckpointRuntime(graph.eval()))

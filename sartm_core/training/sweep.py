@@ -12,14 +12,13 @@ from pathlib import Path
 
 import torch
 
-from sartm_core.data.sample import Sample
 from sartm_core.errors import SartmError
 from sartm_core.machine import describe_machine, git_revision
 from sartm_core.progress import console
 from sartm_core.training.build import load_network
 from sartm_core.training.checkpoint import LAST, load_checkpoint
-from sartm_core.training.config import Config, config_from_dict
-from sartm_core.training.data import load_data
+from sartm_core.training.config import config_from_dict
+from sartm_core.training.data import load_dev_frames
 from sartm_core.training.run_folder import public_values, read_metrics
 from sartm_core.training.sweep_file import Run, Sweep, deciding_values
 from sartm_core.training.sweep_result import (
@@ -167,7 +166,8 @@ def _result(run: Run, checkpoint: Path) -> SweepResult:
     only = run.config.data.modalities
     inputs = INPUTS if only == INPUTS[0] else (only,)
     network, state = load_network(checkpoint)
-    tallies = evaluate_modalities(network.to(device), _dev_frames(run.config), run.config, inputs)
+    frames = load_dev_frames(run.config)
+    tallies = evaluate_modalities(network.to(device), frames, run.config, inputs)
     name = torch.cuda.get_device_name() if device == "cuda" else "cpu"
     rate = seconds_per_step(run.config.folder) or 0.0
     return SweepResult(
@@ -185,12 +185,6 @@ def _result(run: Run, checkpoint: Path) -> SweepResult:
         torch=torch.__version__,
         **dev_scores(tallies),
     )
-
-
-def _dev_frames(config: Config) -> list[Sample]:
-    """Dev frames are never generated ones, so those need not be made again."""
-    real = [source for source in config.data.sources if source.dataset != "synthetic"]
-    return load_data(replace(config, data=replace(config.data, sources=real)))[1]
 
 
 def _changed(result: SweepResult, run: Run) -> tuple[str, ...]:

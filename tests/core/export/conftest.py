@@ -45,9 +45,9 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Exported:
     return Exported(load_bundle(out), checkpoint, output.getvalue(), messages.getvalue())
 
 
-def write_checkpoint(path: Path) -> None:
+def write_checkpoint(path: Path, *overrides: str) -> None:
     """A checkpoint of random weights whose masks show most classes."""
-    config = tiny_config(path.parent / "run")
+    config = tiny_config(path.parent / "run", *overrides)
     torch.manual_seed(0)
     training = build_step(config, fresh=False).train()
     model = training.network

@@ -14,8 +14,14 @@ SYNTHETIC = {"dataset": "synthetic", "split": None, "frames": 40, "weight": 1.0}
 REAL = {"dataset": "folder:site", "split": "train", "frames": 259, "weight": 3.0}
 
 
-def card(*datasets: dict[str, Any], dev: int = 0, **metrics: Any) -> str:
+def card(
+    *datasets: dict[str, Any],
+    dev: int = 0,
+    calibration: dict[str, Any] | None = None,
+    **metrics: Any,
+) -> str:
     manifest = {
+        "calibration": calibration or {"temperature": {"rgb+thermal": 1.0}},
         "name": "model",
         "classes": class_rows(MFNET),
         "input": {"height": 480, "width": 640},
@@ -81,3 +87,40 @@ def test_measured_figures_come_from_metrics_json(tmp_path: Path) -> None:
     assert "| car | 0.900 |" in text
     assert "| bump | no ground truth |" in text
     assert "| mean, night frames | 0.300 |" in text
+
+
+FITTED = {
+    "temperature": {"rgb+thermal": 1.5, "rgb": 2.25, "thermal": 1.0},
+    "ece": {
+        "rgb+thermal": {"before": 0.21, "after": 0.04},
+        "rgb": {"before": 0.3, "after": 0.1},
+        "thermal": {"before": None, "after": None},
+    },
+    "frames": 12,
+    "dataset": "site, msrs",
+}
+
+
+def test_confidence_that_was_not_calibrated_is_told() -> None:
+    text = card(REAL)
+    assert "at temperature 1. It was not calibrated" in text
+    assert "| cameras |" not in text
+
+
+def test_calibration_is_told_with_its_figures() -> None:
+    text = card(REAL, calibration=FITTED)
+    assert "12 held-out frames of site, msrs" in text
+    assert "| rgb+thermal | 1.50 | 0.210 | 0.040 |" in text
+    assert "| thermal | 1.00 | no ground truth | no ground truth |" in text
+    assert "fitted on these frames" in text
+    assert "not calibrated" not in text
+    assert "$" not in text
+    assert "{" not in text
+
+
+def test_temperatures_of_another_bundle_are_not_called_its_own() -> None:
+    origin = {"name": "model-dev", "sha256": "0123456789abcdef"}
+    text = " ".join(card(REAL, calibration={**FITTED, "from": origin}).split())
+    assert "with the bundle `model-dev` (sha256 `0123456789ab`)" in text
+    assert "this one was not measured" in text
+    assert "fitted on these frames" not in text

@@ -9,7 +9,7 @@ import pytest
 from sartm_core.data.synthetic import write_folder
 from sartm_core.errors import SartmError
 from sartm_core.training.config import Config
-from sartm_core.training.data import load_data
+from sartm_core.training.data import load_data, load_dev_frames
 from tests.training_runs import tiny_config
 
 
@@ -57,3 +57,15 @@ def test_a_dev_list_that_is_trained_on_is_refused(
         SartmError, match=r"frames of data\.dev_sources are trained on; got 4, such"
     ):
         load_data(run(tmp_path, site, split, dev))
+
+
+def test_dev_frames_alone_need_no_other_frames(site: Path, tmp_path: Path) -> None:
+    """Ranges are read out of their sources, lists without looking at what is trained on."""
+    config = run(tmp_path, site, "train", "val", "data.dev=[00002D-00003N]")
+    assert [frame.stem for frame in load_dev_frames(config)] == [
+        frame.stem for frame in load_data(config)[1]
+    ]
+    listed = run(tmp_path, site, "gone", "val")
+    assert [frame.stem for frame in load_dev_frames(listed)] == [
+        f"site/{number:05d}{'DN'[number % 2]}" for number in range(36, 40)
+    ]
