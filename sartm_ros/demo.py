@@ -36,8 +36,8 @@ from sartm_ros.replay.node_process import ended_by_signals
 
 NAMESPACE = "/sartm_demo"
 ENOUGH = 0.8
-"""Share of the images that must get a mask: a machine that needs the whole 100 ms between two images
-for one mask skips some, as the node is meant to."""
+"""Share of the images that must get a mask: a machine that needs the whole 100 ms between two
+images for one mask skips some, as the node is meant to."""
 _DAY_SEED, _NIGHT_SEED = 2_000_900_002, 2_000_900_006
 _RED = (255, 90, 90)
 
