@@ -25,7 +25,7 @@ LOGITS = "logits"
 OPSET = 18
 OPSETS = range(18, 21)  # 23 emits Attention, which TensorRT's parser refuses
 LOGIT_TOLERANCE = 1e-4
-MASK_TOLERANCE = 1e-3  # part of the pixels; logits that are equal to 1e-5 may swap
+MASK_TOLERANCE = 1e-4  # part of the pixels, at least one: equal logits may swap
 
 Feed = dict[str, npt.NDArray[np.generic]]
 
@@ -113,7 +113,8 @@ def check_parity(graph: MaskGraph, path: Path, feeds: Sequence[Feed]) -> float:
         The largest difference between two logits.
 
     Raises:
-        SartmError: logits differ by more than 1e-4, or masks in more than 1 of 1,000 pixels.
+        SartmError: logits differ by more than 1e-4, or masks in more than 1 of 10,000 pixels,
+            of which one may always differ.
     """
     session = open_session(path)
     worst = 0.0
@@ -122,12 +123,13 @@ def check_parity(graph: MaskGraph, path: Path, feeds: Sequence[Feed]) -> float:
             expected = graph(*(torch.from_numpy(feed[name]) for name in INPUTS))
         mask, _, logits = session.run([*OUTPUTS, LOGITS], feed)
         difference = float(np.abs(logits - expected[2].numpy()).max())
-        changed = float((mask != expected[0].numpy()).mean())
+        changed = int((mask != expected[0].numpy()).sum())
         worst = max(worst, difference)
-        if not difference <= LOGIT_TOLERANCE or changed > MASK_TOLERANCE:
+        if not difference <= LOGIT_TOLERANCE or changed > max(1, MASK_TOLERANCE * mask.size):
             raise SartmError(
                 "the exported graph does not compute what PyTorch computes",
-                got=f"logits differ by {difference:.2e}, masks in {changed:.2%} of the pixels",
+                got=f"logits differ by {difference:.2e}, masks in {changed / mask.size:.2%} of "
+                "the pixels",
                 expected=f"at most {LOGIT_TOLERANCE:g} and {MASK_TOLERANCE:.2%}",
                 remedy="install the versions pinned in requirements/export.txt",
             )

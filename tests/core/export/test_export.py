@@ -104,7 +104,7 @@ def test_masks_equal_those_of_torch(
         with torch.no_grad():
             expected = graph(*(torch.from_numpy(feed[name]) for name in INPUTS))
         # How sums are split among threads decides between logits that are equal to 1e-5.
-        assert (mask != expected[0].numpy()).sum() <= 3
+        assert (mask != expected[0].numpy()).sum() <= 1
         assert np.abs(confidence.astype(int) - expected[1].numpy()).max() <= 1
         seen = mask != 255
         assert len(np.unique(mask[seen])) >= 3  # equal, and not because they are empty
