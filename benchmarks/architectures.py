@@ -22,7 +22,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnxruntime
 import torch
 import yaml
 from torch.utils.flop_counter import FlopCounterMode
@@ -36,7 +35,7 @@ from sartm_core.machine import describe_machine
 from sartm_core.models import RgbThermalNetwork, Student
 from sartm_core.models.branches import merge_branches
 from sartm_core.progress import console, progress
-from sartm_core.runtime.onnxruntime import open_session
+from sartm_core.runtime.turns import TimedModel, time_in_turns
 from sartm_core.training.build import build_network
 from sartm_core.training.config import config_from_dict
 
@@ -59,7 +58,7 @@ def main() -> int:
     parser.add_argument("--compare", type=Path, help="another network, timed in the same run")
     parser.add_argument("--only", default="", help="rows whose question or name contains this")
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--rounds", type=int, default=11)
+    parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--out", type=Path, default=RESULT)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
@@ -183,29 +182,9 @@ def measure(
 ) -> dict[tuple[str, str], float]:
     """Median milliseconds of every file, run in turns."""
     clock = time.thread_time if threads == 1 else time.perf_counter
-    sessions = {key: open_session(file, threads) for key, file in files.items()}
-    feeds = {key: feed_for(session) for key, session in sessions.items()}
-    spent: dict[tuple[str, str], list[float]] = {key: [] for key in sessions}
-    with progress("timing", rounds + 1) as bar:
-        for turn in range(rounds + 1):
-            for key, session in sessions.items():
-                start = clock()
-                session.run(None, feeds[key])
-                if turn:  # the first run of a session allocates
-                    spent[key].append(1e3 * (clock() - start))
-            bar.advance()
-    return {key: round(float(np.median(values)), 3) for key, values in spent.items()}
-
-
-def feed_for(session: onnxruntime.InferenceSession) -> Feed:
-    """Noise for the inputs that a network has; one of others gets float32."""
-    feed, ours = {}, random_feed()
-    for tensor in session.get_inputs():
-        shape = [side if isinstance(side, int) else 1 for side in tensor.shape]
-        own = ours.get(tensor.name)
-        same = own is not None and list(own.shape) == shape
-        feed[tensor.name] = own if same else np.ones(shape, np.float32)
-    return feed
+    models = [TimedModel(file, threads, (HEIGHT, WIDTH), ours=True) for file in files.values()]
+    times = time_in_turns(models, rounds, clock)
+    return {key: round(float(np.median(taken)), 3) for key, taken in zip(files, times, strict=True)}
 
 
 def markdown(result: dict[str, Any]) -> str:

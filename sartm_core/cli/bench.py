@@ -104,14 +104,14 @@ def _compare(
     """Median times of two ONNX files, run in turns; and their fastest runs, which on a busy machine
     tell more of the files than of its other programs."""
     from sartm_core.runtime import default_threads
-    from sartm_core.runtime.turns import TimedModel, time_in_turns
+    from sartm_core.runtime.turns import COUNTED, TimedModel, time_in_turns
 
     count = threads or default_threads()
     models = [
         TimedModel(ours, count, size, ours=True),
         TimedModel(other, count, size),
     ]
-    times = time_in_turns(models, frames)
+    times = time_in_turns(models, -(-frames // COUNTED))
     bundle_ms, other_ms = (float(np.median(taken)) for taken in times)
     bundle_fastest, other_fastest = (min(taken) for taken in times)
     return {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,8 @@ from sartm_core.errors import SartmError
 from sartm_core.progress import progress
 from sartm_core.runtime.onnxruntime import open_session
 
-WARM_UP = 5
+WARM_UP = 2
+COUNTED = 3  # runs in a row, after one in which threads of the model before still spin
 _DTYPES = {
     "tensor(bool)": np.bool_,
     "tensor(uint8)": np.uint8,
@@ -66,17 +67,30 @@ class TimedModel:
         self._session.run(None, self.feed)
 
 
-def time_in_turns(models: Sequence[TimedModel], rounds: int) -> list[list[float]]:
-    """Milliseconds of each model, ``rounds`` times, after a few rounds that do not count."""
+def time_in_turns(
+    models: Sequence[TimedModel],
+    rounds: int,
+    clock: Callable[[], float] = time.perf_counter,
+) -> list[list[float]]:
+    """Milliseconds of each model, after a few rounds that do not count.
+
+    Args:
+        models: each runs four times in a row, of which three count, then it is the next one's turn.
+        rounds: turns of each that count.
+        clock: seconds.
+    """
     times: list[list[float]] = [[] for _ in models]
     with progress("timing in turns", WARM_UP + rounds) as bar:
-        for _ in range(WARM_UP + rounds):
+        for turn in range(WARM_UP + rounds):
             for model, taken in zip(models, times, strict=True):
-                start = time.perf_counter()
                 model.run()
-                taken.append(1e3 * (time.perf_counter() - start))
+                for _ in range(COUNTED):
+                    start = clock()
+                    model.run()
+                    if turn >= WARM_UP:
+                        taken.append(1e3 * (clock() - start))
             bar.advance()
-    return [taken[WARM_UP:] for taken in times]
+    return times
 
 
 def _made_up(
