@@ -77,11 +77,12 @@ def export(
         )
         return
     else:
-        from sartm_core.export.export import export_bundle, read_metrics
+        from sartm_core.export.export import export_bundle
+        from sartm_core.export.measured import read_scores
 
         measured: dict[str, Any] = {}
         for path in metrics or []:
-            measured |= read_metrics(path)
+            measured |= read_scores(path)
         bundle = export_bundle(
             Path(source),
             out,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -17,7 +16,6 @@ from sartm_core.bundle import (
     write_bundle,
 )
 from sartm_core.classes import class_rows, class_table
-from sartm_core.errors import SartmError
 from sartm_core.export import model_card
 from sartm_core.export.confidence import Section, calibration_section
 from sartm_core.export.graph import MaskGraph
@@ -60,7 +58,7 @@ def export_bundle(
         precisions: of the model files; ``fp32`` is always written.
         calibrate: (``KIND:PATH``, list) of real frames on which the ranges of INT8 are measured;
             by default those that the run was trained on.
-        metrics: title -> {protocol, score, iou, night} for manifest and model card, beside the
+        metrics: of ``sartm_core.export.measured``, for manifest and model card, beside the
             checkpoint's own dev scores.
         temperature_from: bundle whose temperatures are taken over; None = fit them on the run's dev
             list, see ``sartm_core.export.confidence``.
@@ -117,31 +115,6 @@ def size_warning(folder: Path) -> str:
         f"warning: {folder} has {size / 1e6:.1f} MB and cannot ship with sartm (limit "
         f"{SIZE_LIMIT / 1e6:g} MB): train with a smaller model.encoder or model.width"
     )
-
-
-def read_metrics(path: Path) -> dict[str, Any]:
-    """What a ``metrics.json`` of ``sartm evaluate`` says, as ``export_bundle`` takes it.
-
-    Raises:
-        SartmError: not such a file.
-    """
-    try:
-        metrics = json.loads(path.read_text(encoding="utf-8"))
-        protocol, scores = next(iter(metrics["protocols"].items()))
-        night = metrics.get("subsets", {}).get("night")
-        title = f"{metrics['dataset']} {metrics['split'] or 'all'} ({metrics['frames']} frames)"
-        return {
-            title: {
-                "protocol": protocol,
-                "score": scores["miou"],
-                "iou": scores["iou"],
-                "night": night["protocols"][protocol]["miou"] if night else None,
-            }
-        }
-    except (OSError, ValueError, LookupError, TypeError, AttributeError, StopIteration) as error:
-        raise SartmError(
-            f"{path} is no metrics.json", got=f"{type(error).__name__}: {error}"
-        ) from error
 
 
 def _parity_feeds(height: int, width: int) -> list[Feed]:

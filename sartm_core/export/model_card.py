@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from string import Template
 from typing import Any
 
@@ -126,14 +126,53 @@ def _data_line(entry: Mapping[str, Any], entries: Sequence[Mapping[str, Any]]) -
 def _metrics(metrics: Mapping[str, Any]) -> str:
     if not metrics:
         return "Nothing was measured when this bundle was written."
-    tables = []
-    for name, entry in metrics.items():
-        rows = [f"| {key} | {_figure(value)} |" for key, value in entry["iou"].items()]
-        night = entry.get("night")
-        rows += [f"| mean, night frames | {_figure(night)} |"] if night is not None else []
-        head = f"{name}, protocol `{entry['protocol']}`: mean IoU **{_figure(entry['score'])}**"
-        tables.append("\n".join([head, "", "| class | IoU |", "|---|---|", *rows]))
-    return "\n\n".join(tables)
+    return "\n\n".join(_scores(name, entry) for name, entry in metrics.items())
+
+
+def _scores(name: str, entry: Mapping[str, Any]) -> str:
+    frames = f", {entry['frames']} frames" if "frames" in entry else ""
+    head = f"Mean IoU **{_figure(entry['score'])}**, protocol `{entry['protocol']}`"
+    if "interval" in entry:
+        low, high = entry["interval"]
+        head += f"; 95 % interval over blocks of neighbouring frames {low:.3f} to {high:.3f}"
+    parts = [f"### {name}{frames}", f"{head}.", _classes(entry)]
+    if "protocols" in entry:
+        parts.append(_table(entry["protocols"], [[*map(_figure, entry["protocols"].values())]]))
+    if "ece" in entry:
+        parts.append(f"Expected calibration error {_figure(entry['ece'])}.")
+    if "corruptions" in entry:
+        head_row = ["part of the score kept, by strength", "1", "2", "3", "mean"]
+        rows = [
+            [kind.replace("_", " "), *(_figure(kept.get(strength)) for strength in head_row[1:])]
+            for kind, kept in entry["corruptions"].items()
+        ]
+        parts.append(_table(head_row, rows))
+    return "\n\n".join(parts)
+
+
+def _classes(entry: Mapping[str, Any]) -> str:
+    """IoU of each class, and how many frames show it; a column for each other set of cameras and
+    time of day."""
+    columns = {"all": entry, **entry.get("columns", {})}
+    counts = entry.get("frames_with")
+    rows = [["**mean**", *(_figure(part["score"]) for part in columns.values())]]
+    rows += [
+        [name, *(_figure(part["iou"].get(name)) for part in columns.values())]
+        for name in entry["iou"]
+    ]
+    head = ["class", *columns]
+    if counts is not None:
+        head.insert(1, "frames")
+        rows[0].insert(1, str(entry["frames"]))
+        for row in rows[1:]:
+            row.insert(1, str(counts.get(row[0], 0)))
+    return _table(head, rows)
+
+
+def _table(head: Iterable[str], rows: Iterable[Sequence[str]]) -> str:
+    names = list(head)
+    lines = [names, ["---"] * len(names), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def _confidence(calibration: Mapping[str, Any]) -> str:
@@ -150,4 +189,4 @@ def _confidence(calibration: Mapping[str, Any]) -> str:
 
 
 def _figure(value: float | None) -> str:
-    return "no ground truth" if value is None else f"{value:.3f}"
+    return "–" if value is None else f"{value:.3f}"

@@ -14,6 +14,7 @@ import numpy.typing as npt
 import onnx
 import torch
 
+from sartm_core.bundle import OPSETS
 from sartm_core.errors import SartmError
 from sartm_core.export.graph import MaskGraph
 from sartm_core.runtime import default_threads
@@ -23,7 +24,6 @@ INPUTS = ("rgb", "thermal", "thermal_valid", "present")
 OUTPUTS = ("mask", "confidence")
 LOGITS = "logits"
 OPSET = 18
-OPSETS = range(18, 21)  # 23 emits Attention, which TensorRT's parser refuses
 LOGIT_TOLERANCE = 1e-4
 MASK_TOLERANCE = 1e-4  # part of the pixels, at least one: equal logits may swap
 

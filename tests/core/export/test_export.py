@@ -20,8 +20,9 @@ from onnx import TensorProto, numpy_helper
 from sartm_core.bundle import Bundle, load_bundle, write_bundle
 from sartm_core.cli import main
 from sartm_core.errors import SartmError
-from sartm_core.export.export import export_bundle, read_metrics, size_warning
+from sartm_core.export.export import export_bundle, size_warning
 from sartm_core.export.graph import MaskGraph
+from sartm_core.export.measured import read_scores
 from sartm_core.export.onnx_file import INPUTS, LOGITS, Feed, check_parity, open_session
 from sartm_core.runtime import create_runtime
 from sartm_core.runtime.verify import verify
@@ -304,4 +305,4 @@ def test_missing_checkpoint_is_one_line(tmp_path: Path, capsys: pytest.CaptureFi
 def test_file_that_is_no_metrics_is_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / "metrics.json").write_text(text)
     with pytest.raises(SartmError, match=r"metrics\.json is no metrics\.json"):
-        read_metrics(tmp_path / "metrics.json")
+        read_scores(tmp_path / "metrics.json")

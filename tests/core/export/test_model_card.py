@@ -6,9 +6,11 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from sartm_core.classes import MFNET, class_rows
 from sartm_core.export import model_card
-from sartm_core.export.export import read_metrics
+from sartm_core.export.measured import read_scores
 
 SYNTHETIC = {"dataset": "synthetic", "split": None, "frames": 40, "weight": 1.0}
 REAL = {"dataset": "folder:site", "split": "train", "frames": 259, "weight": 3.0}
@@ -16,7 +18,7 @@ REAL = {"dataset": "folder:site", "split": "train", "frames": 259, "weight": 3.0
 
 def card(
     *datasets: dict[str, Any],
-    dev: int = 0,
+    held_out: int = 0,
     calibration: dict[str, Any] | None = None,
     **metrics: Any,
 ) -> str:
@@ -29,7 +31,7 @@ def card(
         "training": {
             "git_rev": "abc",
             "dataset": list(datasets),
-            "dev_frames": dev,
+            "dev_frames": held_out,
             "seed": 3,
             "steps": 1200,
             "metrics": metrics,
@@ -67,26 +69,63 @@ def test_limits_follow_from_the_data() -> None:
 
 
 def test_held_out_frames_are_told() -> None:
-    assert "12 frames of these sets were held out" in card(REAL, dev=12)
+    assert "12 frames of these sets were held out" in card(REAL, held_out=12)
     assert "No frame was held out" in card(REAL)
 
 
+def part(miou: float | None, **iou: float | None) -> dict[str, Any]:
+    return {"protocols": {"mfnet8": {"miou": miou, "iou": iou, "acc": 0.5}}}
+
+
 def test_measured_figures_come_from_metrics_json(tmp_path: Path) -> None:
-    protocols = {"mfnet8": {"miou": 0.4567, "iou": {"car": 0.9, "bump": None}, "acc": 0.5}}
-    night = {"protocols": {"mfnet8": {"miou": 0.3, "iou": {}, "acc": 0.4}}}
+    confusion = np.zeros((2, 3, 4), np.int64)  # frames, truth, prediction or none
+    confusion[:, 0, 0] = 9
+    confusion[1, 1, 2] = 5  # car in the second frame alone, taken for bump
+    np.savez(tmp_path / "per_frame.npz", confusion=confusion)
     metrics = {
         "dataset": "site",
         "split": "val",
-        "frames": 46,
-        "protocols": protocols,
-        "subsets": {"night": night},
+        "frames": 2,
+        "classes": [{"name": "unlabelled"}, {"name": "car"}, {"name": "bump"}],
+        **part(0.4567, car=0.9, bump=None),
+        "modality": "rgb+thermal",
+        "modalities": {
+            "rgb+thermal": part(0.4567, car=0.9, bump=None),
+            "thermal": part(0.21, car=0.22, bump=None),
+            "mean": part(0.33),
+        },
+        "subsets": {"night": part(0.3, car=0.31, bump=None)},
+        "interval": {"protocol": "mfnet8", "low": 0.4, "high": 0.5},
+        "corruptions": {
+            "motion_blur": {
+                "1": {"retained": 0.98},
+                "2": {"retained": 0.9},
+                "3": {"retained": 0.71},
+                "mean": {"retained": 0.86},
+            },
+            "mean": {"mean": {"retained": 0.86}},
+        },
+        "calibration": {"ece": 0.071},
+        "per_frame": "per_frame.npz",
     }
     (tmp_path / "metrics.json").write_text(json.dumps(metrics))
-    text = card(REAL, **read_metrics(tmp_path / "metrics.json"))
-    assert "site val (46 frames), protocol `mfnet8`: mean IoU **0.457**" in text
-    assert "| car | 0.900 |" in text
-    assert "| bump | no ground truth |" in text
-    assert "| mean, night frames | 0.300 |" in text
+    text = card(REAL, **read_scores(tmp_path / "metrics.json"))
+    assert "### site val, 2 frames" in text
+    assert "Mean IoU **0.457**, protocol `mfnet8`; 95 % interval" in text
+    assert "0.400 to 0.500" in text
+    assert "| class | frames | all | thermal | night |" in text
+    assert "| **mean** | 2 | 0.457 | 0.210 | 0.300 |" in text
+    assert "| car | 1 | 0.900 | 0.220 | 0.310 |" in text
+    assert "| bump | 0 | – | – | – |" in text
+    assert "| motion blur | 0.980 | 0.900 | 0.710 | 0.860 |" in text
+    assert "Expected calibration error 0.071" in text
+
+
+def test_scores_of_the_dev_list_alone() -> None:
+    text = card(REAL, dev={"protocol": "mfnet8", "score": 0.41, "iou": {"car": 0.6}, "night": None})
+    assert "Mean IoU **0.410**" in text
+    assert "| class | all |" in text
+    assert "| car | 0.600 |" in text
 
 
 FITTED = {
@@ -111,7 +150,7 @@ def test_calibration_is_told_with_its_figures() -> None:
     text = card(REAL, calibration=FITTED)
     assert "12 held-out frames of site, msrs" in text
     assert "| rgb+thermal | 1.50 | 0.210 | 0.040 |" in text
-    assert "| thermal | 1.00 | no ground truth | no ground truth |" in text
+    assert "| thermal | 1.00 | – | – |" in text
     assert "fitted on these frames" in text
     assert "not calibrated" not in text
     assert "$" not in text
