@@ -18,6 +18,7 @@ from sartm_core.thermal import ThermalSpec
 SCHEMA_VERSION = 1
 MANIFEST = "bundle.json"
 SAMPLE = "sample.npz"
+WEIGHTS = "weights.safetensors"
 MODEL_CARD = "MODEL_CARD.md"
 MODEL_FILES = {
     "fp32": "model.onnx",
@@ -25,6 +26,7 @@ MODEL_FILES = {
     "int8": "model.int8.onnx",
     "int8cpu": "model.int8cpu.onnx",
 }
+OPSETS = range(18, 21)  # 23 emits Attention, which TensorRT's parser refuses
 
 _MANIFEST_SIZE_LIMIT = 4 << 20
 _SIDE_MULTIPLE = 32
@@ -65,7 +67,8 @@ class Bundle:
         """The ONNX file of a precision, its SHA-256 compared with the manifest.
 
         Raises:
-            SartmError: the bundle has no such precision, or the file is missing or damaged.
+            SartmError: the bundle has no such precision, or the file is missing, damaged or of an
+                opset that runtimes may refuse.
         """
         files = self.manifest["files"]
         if precision not in files:
@@ -74,11 +77,36 @@ class Bundle:
                 expected=", ".join(files),
                 remedy=f"sartm export CKPT --out {self.path} --precision {precision}",
             )
+        opset = files[precision].get("opset")
+        if opset not in OPSETS:
+            raise SartmError(
+                f"the {precision} model of bundle '{self.name}' has an opset that runtimes may "
+                "refuse",
+                got=opset,
+                expected=f"{OPSETS[0]} to {OPSETS[-1]}",
+                remedy="export it with `sartm export`",
+            )
         return self._verified(files[precision])
 
+    def weights_path(self) -> Path:
+        """The weights as PyTorch takes them, their SHA-256 compared with the manifest.
+
+        Raises:
+            SartmError: the bundle has none, or the file is missing or damaged.
+        """
+        if "network" not in self.manifest:
+            raise SartmError(
+                f"bundle '{self.name}' has no weights for PyTorch, only ONNX files",
+                expected=f"{WEIGHTS} and the section 'network' of {MANIFEST}",
+                remedy="sartm export CKPT --out BUNDLE --weights",
+            )
+        return self._verified(self.manifest["network"]["weights"])
+
     def sha256(self, precision: str = "fp32") -> str:
-        """The SHA-256 that names this model in masks' metadata and metrics."""
-        return str(self.manifest["files"][precision]["sha256"])
+        """The SHA-256 that names this model in masks' metadata and metrics: of the file of the
+        precision, or of the fp32 file where there is none, as PyTorch makes its own float16."""
+        files = self.manifest["files"]
+        return str(files[precision if precision in files else "fp32"]["sha256"])
 
     def _verified(self, entry: Mapping[str, Any]) -> Path:
         path = self.path / str(entry["path"])
@@ -231,7 +259,10 @@ def _parse(folder: Path, manifest: Mapping[str, Any]) -> Bundle:
             got=repr(manifest["input"]["resize"]),
             expected="stretch",
         )
-    for entry in manifest["files"].values():
+    entries = [*manifest["files"].values()]
+    if "network" in manifest:
+        entries.append(manifest["network"]["weights"])
+    for entry in entries:
         if Path(entry["path"]).name != entry["path"]:
             raise SartmError(
                 f"bundle '{name}' names a file outside its folder", got=repr(entry["path"])

@@ -10,6 +10,17 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+_PACKAGES = (
+    "numpy",
+    "onnxruntime",
+    "onnxruntime-gpu",
+    "onnxruntime-openvino",
+    "openvino",
+    "ros-rclpy",
+    "tensorrt",
+    "torch",
+)
+
 
 def describe_machine() -> dict[str, Any]:
     """Processor, cores this process may use, memory (GiB), system and the versions that matter."""
@@ -19,11 +30,7 @@ def describe_machine() -> dict[str, Any]:
         "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1),
         "system": platform.platform(),
         "python": platform.python_version(),
-        "versions": {
-            name: version
-            for name in ("numpy", "onnxruntime", "ros-rclpy", "torch")
-            if (version := _version(name))
-        },
+        "versions": {name: version for name in _PACKAGES if (version := _version(name))},
     }
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from sartm_core.cli.output import emit, progress
+from sartm_core.cli.output import RUNTIME_HELP, emit, progress
 from sartm_core.errors import SartmError
 
 if TYPE_CHECKING:
@@ -195,7 +195,7 @@ def evaluate(
     thermal_topic: ThermalTopic = None,
     slop: Slop = 0.06,
     thermal_offset: Offset = 0.0,
-    runtime: Annotated[str, typer.Option(help="auto or onnxruntime.")] = "auto",
+    runtime: Annotated[str, typer.Option(help=RUNTIME_HELP)] = "auto",
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads [cores - 1].")] = None,
     as_json: Json = False,
 ) -> None:

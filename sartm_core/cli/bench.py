@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import numpy as np
 import typer
 
-from sartm_core.cli.output import emit, progress
+from sartm_core.cli.output import RUNTIME_HELP, emit, progress
 from sartm_core.errors import SartmError
 from sartm_core.machine import describe_machine
 from sartm_core.timing import describe, describe_ratio, percentiles
@@ -28,7 +28,7 @@ WARM_UP = 5
 
 def bench(
     bundle: Annotated[str, typer.Argument(help="Bundle folder or shipped name.")],
-    runtime: Annotated[str, typer.Option(help="auto, onnxruntime, ...")] = "auto",
+    runtime: Annotated[str, typer.Option(help=RUNTIME_HELP)] = "auto",
     precision: Annotated[str, typer.Option(help="auto, or one the bundle has.")] = "auto",
     threads: Annotated[
         int | None, typer.Option(min=1, help="CPU threads; default all cores but one.")
@@ -47,11 +47,12 @@ def bench(
     from sartm_core.segmenter import load
 
     with load(bundle, runtime, precision=precision, threads=threads) as segmenter:
-        model_ms, end_to_end_ms = _time_segmenter(segmenter, frames)
+        model_ms, end_to_end_ms, stages_ms = _time_segmenter(segmenter, frames)
         result: dict[str, Any] = {
             "model": segmenter.bundle.name,
             "sha256": segmenter.bundle.sha256(segmenter.runtime.precision),
             "runtime": segmenter.runtime.name,
+            "device": segmenter.runtime.device,
             "precision": segmenter.runtime.precision,
             "threads": threads,
             "frames": frames,
@@ -59,6 +60,8 @@ def bench(
             "input": list(segmenter.bundle.input_size[::-1]),
             "model_ms": percentiles(model_ms),
             "end_to_end_ms": percentiles(end_to_end_ms),
+            "stages_ms": {stage: percentiles(taken) for stage, taken in stages_ms.items()},
+            "frames_per_s": round(1e3 * frames / sum(end_to_end_ms), 2),
             "peak_memory_mib": _peak_memory_mib(),
         }
         folder = segmenter.bundle.path
@@ -72,8 +75,11 @@ def bench(
     emit(result, as_json, _lines(result))
 
 
-def _time_segmenter(segmenter: Segmenter, frames: int) -> tuple[list[float], list[float]]:
-    """Milliseconds of the bare network and of seg(rgb, thermal), taken in turns."""
+def _time_segmenter(
+    segmenter: Segmenter, frames: int
+) -> tuple[list[float], list[float], dict[str, list[float]]]:
+    """Milliseconds of the bare network and of seg(rgb, thermal), taken in turns; and those of its
+    stages."""
     noise = np.random.default_rng(0)
     rgb = noise.integers(0, 256, (*CAMERA_SIZE, 3), np.uint8)
     thermal = noise.integers(0, 256, CAMERA_SIZE, np.uint8)
@@ -86,32 +92,41 @@ def _time_segmenter(segmenter: Segmenter, frames: int) -> tuple[list[float], lis
     )
     model_ms: list[float] = []
     end_to_end_ms: list[float] = []
+    stages_ms: dict[str, list[float]] = {stage: [] for stage in ("pre", "infer", "post")}
     with progress("timing the model", WARM_UP + frames) as bar:
-        for _ in range(WARM_UP + frames):
+        for turn in range(WARM_UP + frames):
             start = time.perf_counter()
             segmenter.runtime.infer(*inputs)
             inferred = time.perf_counter()
-            segmenter(rgb, thermal)
-            end_to_end_ms.append(1e3 * (time.perf_counter() - inferred))
-            model_ms.append(1e3 * (inferred - start))
+            result = segmenter(rgb, thermal)
+            done = time.perf_counter()
+            if turn >= WARM_UP:
+                model_ms.append(1e3 * (inferred - start))
+                end_to_end_ms.append(1e3 * (done - inferred))
+                for stage, taken in stages_ms.items():
+                    taken.append(result.timings[stage])
             bar.advance()
-    return model_ms[WARM_UP:], end_to_end_ms[WARM_UP:]
+    return model_ms, end_to_end_ms, stages_ms
 
 
 def _compare(
     ours: Path, other: Path, size: tuple[int, int], threads: int | None, frames: int
 ) -> dict[str, Any]:
-    """Median times of two ONNX files, run in turns; and their fastest runs, which on a busy machine
-    tell more of the files than of its other programs."""
+    """Median times of two ONNX files on ONNX Runtime's CPU, run in turns, and how sure their ratio
+    is; and their fastest runs, which on a busy machine tell more of the files than of its other
+    programs."""
+    from sartm_core.evaluation.bootstrap import LEVEL
     from sartm_core.runtime import default_threads
-    from sartm_core.runtime.turns import COUNTED, TimedModel, time_in_turns
+    from sartm_core.runtime.turns import COUNTED, TimedModel, ratio_interval, time_in_turns
 
     count = threads or default_threads()
     models = [
         TimedModel(ours, count, size, ours=True),
         TimedModel(other, count, size),
     ]
-    times = time_in_turns(models, -(-frames // COUNTED))
+    rounds = -(-frames // COUNTED)
+    times = time_in_turns(models, rounds)
+    interval = ratio_interval(*times)
     bundle_ms, other_ms = (float(np.median(taken)) for taken in times)
     bundle_fastest, other_fastest = (min(taken) for taken in times)
     return {
@@ -121,6 +136,14 @@ def _compare(
         "bundle_ms": round(bundle_ms, 3),
         "other_ms": round(other_ms, 3),
         "ratio": round(bundle_ms / other_ms, 4),
+        "interval": None
+        if interval is None
+        else {
+            "low": round(interval[0], 4),
+            "high": round(interval[1], 4),
+            "level": LEVEL,
+            "rounds": rounds,
+        },
         "fastest": {
             "bundle_ms": round(bundle_fastest, 3),
             "other_ms": round(other_fastest, 3),
@@ -158,10 +181,15 @@ def _peak_memory_mib() -> float:
 def _lines(result: dict[str, Any]) -> list[str]:
     lines = [
         f"{result['model']}  {result['runtime']} {result['precision']}  "
-        f"input {result['input'][0]}x{result['input'][1]}  on {result['machine']['cpu']}",
+        f"input {result['input'][0]}x{result['input'][1]}  on {result['device']}",
         f"model        {describe(result['model_ms'])}",
         f"end to end   {describe(result['end_to_end_ms'])}",
+        "stages       "
+        + ", ".join(f"{stage} {ms['p50']:.1f}" for stage, ms in result["stages_ms"].items())
+        + " ms (p50)",
+        f"throughput   {result['frames_per_s']:.1f} frames/s, one after the other",
         f"peak memory  {result['peak_memory_mib']:.0f} MiB",
+        f"machine      {_machine(result['machine'])}",
     ]
     if "node" in result:
         node = result["node"]
@@ -180,7 +208,19 @@ def _lines(result: dict[str, Any]) -> list[str]:
         )
         lines += [
             f"{name:13}{each['bundle_ms']:.1f} ms against {each['other_ms']:.1f} ms: "
-            f"ratio {describe_ratio(each['bundle_ms'], each['other_ms'])}"
+            f"ratio {describe_ratio(each['bundle_ms'], each['other_ms'])}{_sure(each)}"
             for name, each in (("  medians", pair), ("  fastest", pair["fastest"]))
         ]
     return lines
+
+
+def _machine(machine: dict[str, Any]) -> str:
+    versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
+    return f"{machine['cpu']}, {machine['cores']} cores, {machine['memory_gib']} GiB; {versions}"
+
+
+def _sure(pair: dict[str, Any]) -> str:
+    """The interval of a ratio, where there is one."""
+    if not (interval := pair.get("interval")):
+        return ""
+    return f"; {interval['level']:.0%} interval {interval['low']:.3f} to {interval['high']:.3f}"

@@ -54,14 +54,22 @@ _PACKAGES: dict[str, dict[str, tuple[str, ...]]] = {
     "export": {"onnx": ("onnx",), "onnxscript": ("onnxscript",)},
 }
 
+# The modules of the runtimes, likewise.
+_ENGINES: dict[str, tuple[str, ...]] = {
+    "onnxruntime": ("onnxruntime", "onnxruntime-gpu", "onnxruntime-openvino"),
+    "openvino": ("openvino",),
+    "torch": ("torch",),
+}
+
 
 def doctor(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Check Python, ROS, runtimes, packages, transport, models and data.
 
-    Exit code 1 if no runtime can segment an image here; anything else that is missing only limits
-    what can be done, and the report says how to get it.
+    Lines begin with ok, with -- where something is missing, or with .. where a runtime is missing
+    that nobody needs but for speed. Exit code 1 if no runtime can segment an image here; anything
+    else that is missing only limits what can be done, and the report says how to get it.
 
     Example: sartm doctor --json
     """
@@ -89,6 +97,7 @@ def diagnose() -> dict[str, Any]:
         },
         "machine": describe_machine(),
         "runtimes": runtimes,
+        "auto": _auto(),
         "ros": _ros(),
         "fastdds": _fastdds(),
         "shared_memory": _shared_memory(),
@@ -115,32 +124,45 @@ def _install(requirements: str) -> str:
 
 
 def _runtimes() -> dict[str, Check]:
-    """Whether each engine is installed and really runs a shipped model."""
+    """Whether each runtime really runs a shipped model; all but the first are ``optional``."""
     try:
         from sartm_core.bundle import shipped_bundles
         from sartm_core.runtime import RUNTIMES
     except ImportError as error:
-        return {"onnxruntime": _check(f"{error}; {_install('base')}")}
+        return {"onnxruntime": _check(f"{error}; {_install('base')}", optional=False)}
     _, bundle = min(shipped_bundles().items(), default=("", None))
     return {name: _runtime(name, bundle) for name in RUNTIMES}
 
 
 def _runtime(name: str, bundle_path: Path | None) -> Check:
-    from importlib import import_module
-
     from sartm_core.errors import SartmError
 
-    try:
-        version = str(getattr(import_module(name), "__version__", "unknown"))
-    except (ImportError, AttributeError) as error:  # AttributeError: built for another NumPy
-        return _check(f"{error}; {_install('base')}")
+    module = name.partition(":")[0]
+    facts: Check = {
+        "version": _version(module, _ENGINES[module]),
+        "tried": None if bundle_path is None else bundle_path.name,
+        "optional": name != "onnxruntime",
+    }
     if bundle_path is None:
-        return _check(version=version, tried=None)
+        return _check("no model bundle is installed to try it with", **facts)
     try:
         _infer_once(name, bundle_path)
     except SartmError as error:
-        return _check(str(error), version=version, tried=bundle_path.name)
-    return _check(version=version, tried=bundle_path.name)
+        return _check(str(error), **facts)
+    # An engine that was built for another NumPy, or whose libraries are missing or too old.
+    except (ImportError, AttributeError, OSError, RuntimeError) as error:
+        return _check(f"{type(error).__name__}: {error}; install {module} again", **facts)
+    return _check(**facts)
+
+
+def _auto() -> dict[str, str] | None:
+    """What runtime=auto picks here, and why; None where NumPy is missing."""
+    try:
+        from sartm_core.runtime.choice import choose
+    except ImportError:
+        return None
+    choice = choose()
+    return {"runtime": choice.name, "why": choice.why}
 
 
 def _infer_once(runtime: str, bundle_path: Path) -> None:
@@ -268,6 +290,8 @@ def _lines(report: Mapping[str, Any]) -> Iterator[str]:
     for name, check in report["runtimes"].items():
         tried = f", ran {check['tried']}" if check.get("tried") else ""
         yield _line(name, check, f"{check.get('version')}{tried}")
+    if report["auto"]:
+        yield f"   runtime=auto: {report['auto']['runtime']} ({report['auto']['why']})"
     absent = [name for name, there in ros.get("packages", {}).items() if not there]
     without = f", without {', '.join(absent)}" if absent else ""
     yield _line("ros", ros, f"{ros['distro']} ({ros.get('source')}), {ros.get('rmw')}{without}")
@@ -282,4 +306,6 @@ def _lines(report: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _line(name: str, check: Check, facts: str) -> str:
-    return f"{'ok' if check['ok'] else '--'} {name}: {facts if check['ok'] else check['why']}"
+    if check["ok"]:
+        return f"ok {name}: {facts}"
+    return f"{'..' if check.get('optional') else '--'} {name}: {check['why']}"

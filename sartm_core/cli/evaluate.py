@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from sartm_core.cli.output import emit, progress
+from sartm_core.cli.output import RUNTIME_HELP, emit, progress
 from sartm_core.errors import SartmError
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def evaluate(
         str | None, typer.Option(help="Steps of the window, HEIGHTxWIDTH; default half of it.")
     ] = None,
     masks: Annotated[bool, typer.Option("--masks", help="Keep the masks as PNG.")] = False,
-    runtime: Annotated[str, typer.Option(help="auto or onnxruntime.")] = "auto",
+    runtime: Annotated[str, typer.Option(help=RUNTIME_HELP)] = "auto",
     precision: Annotated[str, typer.Option(help="auto, fp32, ...")] = "auto",
     threads: Annotated[
         int | None, typer.Option(min=1, help="CPU threads; default all cores but one.")

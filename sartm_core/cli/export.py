@@ -46,6 +46,12 @@ def export(
         ),
     ] = None,
     name: Annotated[str, typer.Option(help="Name of the bundle; empty = that of the run.")] = "",
+    weights: Annotated[
+        bool,
+        typer.Option(
+            "--weights", help="Add weights.safetensors (float32), which the torch runtime needs."
+        ),
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Write the model bundle of a checkpoint: ONNX, sample frames, model card, manifest.
@@ -62,6 +68,10 @@ def export(
         raise typer.BadParameter(
             "temperatures are written when a checkpoint becomes a bundle",
             param_hint="--temperature-from",
+        )
+    if weights and (_is_bundle(source) or out.suffix == ".safetensors"):
+        raise typer.BadParameter(
+            "weights join a bundle when it is made from a checkpoint", param_hint="--weights"
         )
     if _is_bundle(source):
         bundle = _add_precisions(source, out, precisions, frames)
@@ -91,6 +101,7 @@ def export(
             metrics=measured,
             temperature_from=temperature_from,
             name=name or None,
+            weights=weights,
         )
     size = sum(file.stat().st_size for file in bundle.path.iterdir()) / 1e6
     emit(

@@ -9,7 +9,12 @@ from typing import Any
 
 from sartm_core.progress import console, progress
 
-__all__ = ["console", "emit", "emit_error", "progress"]
+__all__ = ["RUNTIME_HELP", "console", "emit", "emit_error", "progress"]
+
+RUNTIME_HELP = (
+    "auto, onnxruntime[:cuda|:tensorrt|:openvino], openvino[:gpu|:npu], torch[:cuda]; "
+    "`sartm doctor` says which work here."
+)
 
 
 def emit(result: Mapping[str, Any], as_json: bool, lines: str | Iterable[str]) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from sartm_core.cli.output import emit, progress
+from sartm_core.cli.output import RUNTIME_HELP, emit, progress
 from sartm_core.errors import SartmError
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ def predict(
     overlay: Annotated[
         bool, typer.Option("--overlay", help="Also write STEM.overlay.png.")
     ] = False,
-    runtime: Annotated[str, typer.Option(help="auto or onnxruntime.")] = "auto",
+    runtime: Annotated[str, typer.Option(help=RUNTIME_HELP)] = "auto",
     precision: Annotated[str, typer.Option(help="auto, fp32, ...")] = "auto",
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads [cores - 1].")] = None,
     min_confidence: Annotated[

@@ -6,13 +6,13 @@ from typing import Annotated
 
 import typer
 
-from sartm_core.cli.output import emit, progress
+from sartm_core.cli.output import RUNTIME_HELP, emit, progress
 from sartm_core.errors import SartmError
 
 
 def verify(
     bundle: Annotated[str, typer.Argument(help="Model bundle: a folder or a shipped name.")],
-    runtime: Annotated[str, typer.Option(help="auto or onnxruntime.")] = "auto",
+    runtime: Annotated[str, typer.Option(help=RUNTIME_HELP)] = "auto",
     precision: Annotated[str, typer.Option(help="auto, fp32, ...")] = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:

@@ -12,6 +12,7 @@ from sartm_core.bundle import (
     MODEL_CARD,
     MODEL_FILES,
     SAMPLE,
+    WEIGHTS,
     Bundle,
     write_bundle,
 )
@@ -29,6 +30,7 @@ from sartm_core.export.sample import (
     synthetic_feeds,
     write_sample,
 )
+from sartm_core.export.weights import write_weights
 from sartm_core.models.branches import merge_branches
 from sartm_core.progress import console, progress
 from sartm_core.training.build import load_network
@@ -48,6 +50,7 @@ def export_bundle(
     metrics: Mapping[str, Any] | None = None,
     temperature_from: str | Path | None = None,
     name: str | None = None,
+    weights: bool = False,
     pool: int = POOL,
 ) -> Bundle:
     """Write the bundle of a checkpoint's averaged weights.
@@ -63,6 +66,7 @@ def export_bundle(
         temperature_from: bundle whose temperatures are taken over; None = fit them on the run's dev
             list, see ``sartm_core.export.confidence``.
         name: of the bundle; None = that of the run.
+        weights: add weights.safetensors, which the torch runtime needs.
         pool: number of synthetic scenes among which the sample frames are chosen.
 
     Raises:
@@ -94,7 +98,10 @@ def export_bundle(
         facts = _facts(checkpoint, sum(p.numel() for p in network.parameters()))
         facts |= {"frames": len(chosen), "parity": f"{parity:.1e}"}
         Path(folder, MODEL_CARD).write_text(model_card.render(manifest, facts), encoding="utf-8")
-        files = (MODEL_FILES["fp32"], SAMPLE, MODEL_CARD)
+        files = [MODEL_FILES["fp32"], SAMPLE, MODEL_CARD]
+        if weights:
+            manifest["network"] = write_weights(checkpoint, Path(folder))
+            files.append(WEIGHTS)
         bundle = write_bundle(out, manifest, {file: Path(folder, file) for file in files})
         bar.advance()
     if any(precision != "fp32" for precision in precisions):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from typing import Protocol
 
@@ -11,8 +12,21 @@ import numpy.typing as npt
 from sartm_core.bundle import Bundle
 from sartm_core.errors import SartmError
 from sartm_core.frames import Image
+from sartm_core.runtime.choice import choose
 
-RUNTIMES = ("onnxruntime",)
+logger = logging.getLogger(__name__)
+
+RUNTIMES = (
+    "onnxruntime",
+    "onnxruntime:cuda",
+    "onnxruntime:tensorrt",
+    "onnxruntime:openvino",
+    "openvino",
+    "openvino:gpu",
+    "openvino:npu",
+    "torch",
+    "torch:cuda",
+)
 
 
 class Runtime(Protocol):
@@ -54,15 +68,21 @@ def default_threads() -> int:
 
 
 def create_runtime(
-    name: str, bundle: Bundle, *, precision: str = "auto", threads: int | None = None
+    name: str,
+    bundle: Bundle,
+    *,
+    precision: str = "auto",
+    threads: int | None = None,
 ) -> Runtime:
     """Load a bundle's network into an engine.
 
     Args:
-        name: one of ``RUNTIMES``, or ``auto``.
+        name: one of ``RUNTIMES``; what follows the colon is the device or the provider, without it
+            the CPU. ``auto`` = what :func:`sartm_core.runtime.choice.choose` picks, or ONNX Runtime
+            on the CPU if that does not start.
         bundle: whose network.
-        precision: one that the bundle has, or ``auto`` = fp32. ``int8`` is the file for this
-            runtime where the bundle has one: ``int8cpu``.
+        precision: one that the bundle has, or ``auto`` = fp32. ``int8`` is the file for CPUs
+            where the runtime is one and the bundle has such a file: ``int8cpu``.
         threads: CPU threads; None = :func:`default_threads`.
 
     Raises:
@@ -70,12 +90,34 @@ def create_runtime(
     """
     if name not in (*RUNTIMES, "auto"):
         raise SartmError("unknown runtime", got=repr(name), expected=", ".join(("auto", *RUNTIMES)))
+    if precision == "auto":
+        precision = "fp32"
+    count = threads or default_threads()
+    if name != "auto":
+        return _create(name, bundle, precision, count)
+    choice = choose()
+    logger.info("runtime %s: %s", choice.name, choice.why)
+    try:
+        return _create(choice.name, bundle, precision, count)
+    except SartmError as error:
+        if choice.name == "onnxruntime":
+            raise
+        logger.warning("runtime onnxruntime, as %s does not start: %s", choice.name, error)
+        return _create("onnxruntime", bundle, precision, count)
+
+
+def _create(name: str, bundle: Bundle, precision: str, threads: int) -> Runtime:
+    engine, _, device = name.partition(":")
+    if precision == "int8" and "int8cpu" in bundle.precisions and device in ("", "openvino"):
+        precision = "int8cpu"
+    if engine == "openvino":
+        from sartm_core.runtime.openvino import OpenvinoRuntime
+
+        return OpenvinoRuntime(bundle, precision=precision, threads=threads, device=device or "cpu")
+    if engine == "torch":
+        from sartm_core.runtime.torch import TorchRuntime
+
+        return TorchRuntime(bundle, precision=precision, threads=threads, device=device or "cpu")
     from sartm_core.runtime.onnxruntime import OnnxRuntime
 
-    if precision == "int8" and "int8cpu" in bundle.precisions:
-        precision = "int8cpu"
-    return OnnxRuntime(
-        bundle,
-        precision="fp32" if precision == "auto" else precision,
-        threads=threads or default_threads(),
-    )
+    return OnnxRuntime(bundle, precision=precision, threads=threads, provider=device or "cpu")

@@ -1,4 +1,4 @@
-"""ONNX files timed in turns: what else the machine does then slows all of them alike."""
+"""Models timed in turns: what else the machine does then slows all of them alike."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from sartm_core.errors import SartmError
+from sartm_core.evaluation.bootstrap import LEVEL, MIN_BLOCKS, RESAMPLES
 from sartm_core.progress import progress
 from sartm_core.runtime.onnxruntime import open_session
 
@@ -30,6 +31,12 @@ _DTYPES = {
     "tensor(double)": np.float64,
 }
 _CHANNELS = range(1, 9)  # a dimension of these sizes is one of channels, not of pixels
+
+
+class Timed(Protocol):
+    """Something that takes time."""
+
+    def run(self) -> None: ...
 
 
 class TimedModel:
@@ -68,7 +75,7 @@ class TimedModel:
 
 
 def time_in_turns(
-    models: Sequence[TimedModel],
+    models: Sequence[Timed],
     rounds: int,
     clock: Callable[[], float] = time.perf_counter,
 ) -> list[list[float]]:
@@ -91,6 +98,31 @@ def time_in_turns(
                         taken.append(1e3 * (clock() - start))
             bar.advance()
     return times
+
+
+def ratio_interval(
+    ours: Sequence[float], theirs: Sequence[float], *, seed: int = 0
+) -> tuple[float, float] | None:
+    """How sure the ratio of two medians of :func:`time_in_turns` is: rounds are drawn again, with
+    all runs of both models in them, which keeps together what a busy moment slowed.
+
+    Args:
+        ours, theirs: times of two models of the same call.
+        seed: of the resampling.
+
+    Returns:
+        Bounds of the percentile interval of level ``LEVEL``; None with fewer than ``MIN_BLOCKS``
+        rounds.
+    """
+    pairs = np.stack([np.reshape(times, (-1, COUNTED)) for times in (ours, theirs)])  # [2,R,3]
+    rounds = pairs.shape[1]
+    if rounds < MIN_BLOCKS:
+        return None
+    drawn = np.random.default_rng(seed).integers(0, rounds, (RESAMPLES, rounds))
+    medians = np.median(pairs[:, drawn].reshape(2, RESAMPLES, -1), axis=2)
+    tail = 50 * (1 - LEVEL)
+    low, high = np.percentile(medians[0] / medians[1], (tail, 100 - tail))
+    return float(low), float(high)
 
 
 def _made_up(

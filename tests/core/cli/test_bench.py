@@ -40,8 +40,13 @@ def test_json_has_the_model_the_whole_line_and_the_machine(tiny_bundle, capsys):
     )
     for name in ("model_ms", "end_to_end_ms"):
         assert 0 < result[name]["p50"] <= result[name]["p95"] <= result[name]["p99"]
+    assert set(result["stages_ms"]) == {"pre", "infer", "post"}
+    assert result["stages_ms"]["infer"]["p50"] < result["end_to_end_ms"]["p50"]
+    assert result["frames_per_s"] > 0
     assert result["peak_memory_mib"] > 10
+    assert result["device"] == "cpu"
     assert result["machine"]["cores"] >= 1
+    assert result["machine"]["versions"]["onnxruntime"]
 
 
 def test_two_models_are_compared_by_their_medians(tiny_bundle, capsys):
@@ -53,6 +58,19 @@ def test_two_models_are_compared_by_their_medians(tiny_bundle, capsys):
     for each in (pair, pair["fastest"]):
         assert each["ratio"] == pytest.approx(each["bundle_ms"] / each["other_ms"], rel=0.05)
     assert pair["fastest"]["bundle_ms"] <= pair["bundle_ms"]
+    assert pair["interval"] is None  # ten frames are too few rounds
+
+
+def test_the_ratio_comes_with_its_interval(tiny_bundle, capsys):
+    words = ["bench", tiny_bundle, "--compare", tiny_bundle / "model.onnx", "--frames", 30]
+    assert main([*map(str, words), "--json"]) == 0
+    pair = json.loads(capsys.readouterr().out)["compare"]
+    interval = pair["interval"]
+    assert (interval["level"], interval["rounds"]) == (0.95, 10)
+    assert 0 < interval["low"] <= interval["high"]
+    assert main([*map(str, words)]) == 0
+    line = capsys.readouterr().out.splitlines()[-2]
+    assert re.search(r"; 95% interval [\d.]+ to [\d.]+$", line)
 
 
 def test_the_other_file_is_told_with_its_inputs(tiny_bundle, tmp_path, capsys):
@@ -102,7 +120,10 @@ def test_people_get_lines(tiny_bundle, capsys):
         "tiny",
         "model",
         "end to end",
+        "stages",
+        "throughput",
         "peak memory",
+        "machine",
     ]
 
 

@@ -4,12 +4,14 @@ import json
 import os
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
 from sartm_core.cli import doctor, main
 from sartm_core.cli.doctor import diagnose
+from sartm_core.runtime import RUNTIMES
 
 
 @pytest.fixture
@@ -31,7 +33,47 @@ def test_text_has_one_line_for_each_check(capsys: pytest.CaptureFixture[str]) ->
     assert main(["doctor"]) == 0
     lines = capsys.readouterr().out.splitlines()
     for name in ("python", "onnxruntime", "ros", "fastdds", "models", "packages (train)"):
-        assert sum(line.startswith((f"ok {name}:", f"-- {name}:")) for line in lines) == 1
+        assert sum(line.startswith((f"ok {name}: ", f"-- {name}: ")) for line in lines) == 1
+
+
+def test_every_runtime_has_a_row_and_those_that_are_missing_fail_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(sys.modules, "openvino", None)
+    report = diagnose()
+    rows = report["runtimes"]
+    assert tuple(rows) == RUNTIMES
+    assert report["ok"]
+    assert [name for name, row in rows.items() if not row["optional"]] == ["onnxruntime"]
+    assert all(bool(row["why"]) is not row["ok"] for row in rows.values())
+    assert "remedy: pip install openvino" in rows["openvino"]["why"]
+    lines = [*doctor._lines(report)]
+    assert sum(line.startswith(".. openvino: openvino is not installed") for line in lines) == 1
+    assert not any(line.startswith("-- openvino") for line in lines)
+
+
+def test_openvino_runs_a_shipped_model() -> None:
+    if find_spec("openvino") is None:
+        pytest.skip("openvino is not installed")
+    row = diagnose()["runtimes"]["openvino"]
+    assert row["ok"], row["why"]
+    assert row["version"]
+    assert row["tried"]
+
+
+def test_torch_needs_weights_that_no_shipped_model_has() -> None:
+    row = diagnose()["runtimes"]["torch"]
+    assert not row["ok"]
+    assert "has no weights for PyTorch" in row["why"]
+    assert "sartm export CKPT --out BUNDLE --weights" in row["why"]
+    assert row["version"]  # it is installed
+
+
+def test_it_says_what_auto_is_and_why(capsys: pytest.CaptureFixture[str]) -> None:
+    auto = diagnose()["auto"]
+    assert auto["runtime"] in RUNTIMES
+    assert main(["doctor"]) == 0
+    assert f"runtime=auto: {auto['runtime']} ({auto['why']})" in capsys.readouterr().out
 
 
 @pytest.mark.ros
