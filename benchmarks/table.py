@@ -58,6 +58,23 @@ def startup(result: dict[str, Any]) -> Iterator[str]:
     yield f"| peak resident memory | {result['resident_peak_mib']:.0f} MiB | 400 MB |"
 
 
+def overhead(result: dict[str, Any]) -> Iterator[str]:
+    yield f"| {result['model']}, medians | measured | limit |"
+    yield "|---|---|---|"
+    yield f"| bare session | {result['session_ms']:.1f} ms | |"
+    for name, check in result["checks"].items():
+        unit = check["unit"]
+        yield f"| {name} | {check['measured']:.2f} {unit} | {check['limit']:.2f} {unit} |"
+
+
+def soak(result: dict[str, Any]) -> Iterator[str]:
+    calls, loads = result["calls"]["at"][-1], result["loads"]["at"][-1]
+    yield f"| {result['model']}, {calls:,} calls, {loads} loads | measured | limit |"
+    yield "|---|---|---|"
+    for name, check in result["checks"].items():
+        yield f"| {name} | {check['measured']:g} | {check['limit']} |"
+
+
 def bench(result: dict[str, Any]) -> Iterator[str]:
     input_size = "x".join(map(str, result["input"]))
     yield (
@@ -97,6 +114,8 @@ TABLES = {
     "overload": overload,
     "transport": transport,
     "startup": startup,
+    "overhead": overhead,
+    "soak": soak,
     "precisions": precisions,
 }
 
