@@ -36,7 +36,7 @@ VENV_STAMP := $(VENV)/.made-$(KIND)
 RUN_STAMP := $(VENV)/.run-$(call hash,setup.py setup.cfg $(call files,$(RUN)))
 DEV_STAMP := $(VENV)/.dev-$(call hash,setup.py setup.cfg $(NO_DEPS) $(call files,$(RUN) $(DEV)))
 
-.PHONY: help setup demo test lint bench ros-install clean
+.PHONY: help setup demo test lint bench soak models ros-install clean
 
 help: ## list the targets
 	@echo "make TARGET"
@@ -63,9 +63,30 @@ bench: $(RUN_STAMP) ## speed, latency, transport, start-up: benchmarks/results/,
 	@cp out/bench/bench.json benchmarks/results/bench.json
 	@$(PY) -m benchmarks.transport
 	@$(PY) -m benchmarks.startup
+	@$(PY) -m benchmarks.overhead
 	@$(PY) -m sartm_core bag make --data synthetic:0 --duration 10 --overwrite out/bench/drive.mcap
 	@$(PY) -m benchmarks.overload out/bench/drive.mcap
 	@$(PY) -m benchmarks.table
+
+soak: $(RUN_STAMP) ## 10,000 calls and 200 loads: memory, files, threads; half an hour, benchmarks/results/soak.json
+	@$(PY) -m benchmarks.soak
+
+# Frames that leave training where temperatures are fitted; both sets were recorded in sequences.
+DEV_FRAMES := 'data.dev=[00121D-00128D,00357D-00388D,00701N-00704N,00721N-00728N,01057N-01094N,01453D-01474D]' \
+	data.guard=4
+
+models: $(DEV_STAMP) ## retrain sartm-s and sartm-n from SARTM_DATA into out/models: hours, goes on where it stopped
+	@$(MAKE) out/models/sartm-s
+	@$(MAKE) out/models/sartm-n INIT=train.init=out/train/sartm-s/last.ckpt
+
+# The temperatures of the confidence are those of a second run, without the dev frames.
+out/models/sartm-%: $(DEV_STAMP)
+	@$(PY) training/train.py --config config/train/student_$*.yaml $(INIT)
+	@$(PY) training/train.py --config config/train/student_$*.yaml $(INIT) \
+		out=out/train/sartm-$*-dev $(DEV_FRAMES)
+	@$(PY) training/export.py out/train/sartm-$*-dev/last.ckpt --out out/models/sartm-$*-dev
+	@$(PY) training/export.py out/train/sartm-$*/last.ckpt --out $@ --precision fp32,int8,int8cpu \
+		--temperature-from out/models/sartm-$*-dev
 
 ros-install: ## beside an installed, sourced ROS 2: .venv for the node, then colcon build
 	@if [ -z "$(ROS)" ]; then \

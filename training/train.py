@@ -1,4 +1,4 @@
-"""Train a model: python training/train.py --config config/train/sartm_s.yaml [key=value ...]"""
+"""Train a model: python training/train.py --config config/train/student_s.yaml [key=value ...]"""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ def train(
 
     Ctrl-C keeps a checkpoint and ends with exit code 130.
 
-    Example: sartm train --config config/train/sartm_s.yaml train.steps=2000 out=out/train/long
+    Example: sartm train --config config/train/student_s.yaml train.steps=2000 out=out/train/long
     """
     from sartm_core.training.config import load_config
     from sartm_core.training.train import train as run

@@ -64,7 +64,7 @@ def test_missing_real_frames_name_the_variable(
 ) -> None:
     monkeypatch.setenv("SARTM_DATA", str(tmp_path / "nowhere"))
     with pytest.raises(SartmError, match=r"SARTM_DATA=.*nowhere.*remedy: export SARTM_DATA=FOLDER"):
-        load_config(ROOT / "config/train/sartm_s.yaml")
+        load_config(ROOT / "config/train/student_s.yaml")
 
 
 def test_missing_environment_variable_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
