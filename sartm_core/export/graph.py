@@ -52,14 +52,14 @@ class MaskGraph(nn.Module):
         size = rgb.shape[1:3]
         rgb_there = (present[:, 0] > 0.5).view(-1, 1, 1)
         thermal_there = (present[:, 1] > 0.5).view(-1, 1, 1)
-        seen = rgb_there | (thermal_there & (thermal_valid.squeeze(3).float() > 0.5))
+        seen = rgb_there | (thermal_there & (thermal_valid.float().squeeze(3) > 0.5))
 
         stride = self.network.mask_stride
         decided = [side // stride for side in size]
         winner = F.interpolate(logits, size=decided, mode="bilinear").argmax(dim=1).float()
         if stride > 1:
             winner = F.interpolate(winner.unsqueeze(1), scale_factor=float(stride)).squeeze(1)
-        mask = torch.where(seen, winner, torch.full_like(winner, IGNORE_ID))
+        mask = torch.where(seen, winner, float(IGNORE_ID))
 
         both, rgb_only, thermal_only = self.temperature.unbind()
         single = torch.where(rgb_there, rgb_only, thermal_only)
@@ -68,5 +68,5 @@ class MaskGraph(nn.Module):
         shifted = (logits - logits.amax(dim=1, keepdim=True)) / temperature
         largest = 255.0 / shifted.exp().sum(dim=1, keepdim=True)
         confidence = F.interpolate(largest, size=size, mode="bilinear")[:, 0].round()
-        confidence = torch.where(seen, confidence.clamp(0.0, 255.0), torch.zeros_like(confidence))
+        confidence = torch.where(seen, confidence.clamp(0.0, 255.0), 0.0)
         return mask.to(torch.uint8), confidence.to(torch.uint8), logits
