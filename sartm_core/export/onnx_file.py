@@ -56,8 +56,10 @@ def export_onnx(graph: MaskGraph, height: int, width: int, path: Path) -> None:
         )
     if program is None:
         raise SartmError("torch.onnx.export returned nothing")
-    program.save(path, external_data=False)
-    model = onnx.load(path, load_external_data=False)
+    model = program.model_proto
+    # The exporter notes which line of which folder made a node: the file would depend on the place.
+    for part in (*model.graph.node, *model.graph.value_info):
+        del part.metadata_props[:]
     opset = max(entry.version for entry in model.opset_import if entry.domain == "")
     if opset not in OPSETS:
         raise SartmError(
@@ -72,6 +74,7 @@ def export_onnx(graph: MaskGraph, height: int, width: int, path: Path) -> None:
             remedy="install the versions pinned in requirements/export.txt",
         )
     onnx.checker.check_model(model, full_check=True)
+    onnx.save(model, path)
 
 
 def drop_logits(source: Path, target: Path) -> None:
