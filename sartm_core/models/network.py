@@ -141,11 +141,11 @@ class RgbThermalNetwork(nn.Module):
         coverage = _channels_first(thermal_valid) > 0.5
 
         rgb_image = (self._working_size(_channels_first(rgb)) - self.rgb_mean) / self.rgb_std
-        rgb_image = torch.where(rgb_there, rgb_image, 0.0)
+        rgb_image = torch.where(rgb_there, rgb_image, torch.zeros_like(rgb_image))
         # Before it is resized: no pixel may take up what stands beside the field of view.
         thermal_image = (_channels_first(thermal) - self.thermal_mean) / self.thermal_std
         thermal_image = self._working_size(
-            torch.where(thermal_there & coverage, thermal_image, 0.0)
+            torch.where(thermal_there & coverage, thermal_image, torch.zeros_like(thermal_image))
         )
         rgb_levels, thermal_levels = self.extract(rgb_image, thermal_image)
         # Pooling by integer factors, not adaptive: that is what export knows. Where 1/16 has an odd
@@ -210,4 +210,4 @@ def presence(encoded: Encoded, present: torch.Tensor) -> list[tuple[torch.Tensor
 
 def _channels_first(image: torch.Tensor) -> torch.Tensor:
     """uint8 [B,H,W,C] to float32 [B,C,H,W]; in memory the channels stay last."""
-    return image.float().permute(0, 3, 1, 2)
+    return image.permute(0, 3, 1, 2).float()
