@@ -30,10 +30,11 @@ from benchmarks.architecture_variants import ACTIVATIONS, NETWORKS, with_activat
 from sartm_core.export.graph import MaskGraph
 from sartm_core.export.onnx_file import export_onnx
 from sartm_core.export.quantize import quantize
-from sartm_core.files import write_bytes_atomic, write_json_atomic
+from sartm_core.files import write_json_atomic
 from sartm_core.machine import describe_machine
 from sartm_core.models import RgbThermalNetwork, Student
 from sartm_core.models.branches import merge_branches
+from sartm_core.page import write_part
 from sartm_core.progress import console, progress
 from sartm_core.runtime.turns import TimedModel, time_in_turns
 from sartm_core.training.build import build_network
@@ -105,7 +106,7 @@ def main() -> int:
         result["compare"] = before["compare"]
     write_json_atomic(options.out, result)
     if options.out == RESULT:
-        write_page(result)
+        write_part(PAGE, BEGIN, END, markdown(result))
     console.print(f"written to {options.out}")
     print(markdown(result))
     return 0
@@ -218,13 +219,6 @@ def markdown(result: dict[str, Any]) -> str:
             f"parts of its time: {parts}.",
         ]
     return "\n".join(lines)
-
-
-def write_page(result: dict[str, Any]) -> None:
-    page = PAGE.read_text()
-    before, rest = page.split(BEGIN)
-    after = rest.split(END)[1]
-    write_bytes_atomic(PAGE, f"{before}{BEGIN}\n\n{markdown(result)}\n\n{END}{after}".encode())
 
 
 if __name__ == "__main__":

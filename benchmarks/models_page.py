@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from sartm_core.errors import SartmError
-from sartm_core.files import atomic_path, write_bytes_atomic
+from sartm_core.files import atomic_path
+from sartm_core.page import page_parts, write_part
 from sartm_core.training.sweep_result import INPUTS
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "models.md"
@@ -117,16 +118,9 @@ def write_page(page: Path, result: Mapping[str, Any]) -> str:
     Raises:
         SartmError: the page lacks the markers.
     """
-    text = page.read_text(encoding="utf-8") if page.is_file() else ""
-    before, found, rest = text.partition(BEGIN)
-    _, closed, after = rest.partition(END)
-    if not found or not closed:
-        raise SartmError(
-            f"{page} has no place for the results", remedy=f"write the lines {BEGIN} and {END}"
-        )
+    page_parts(page, BEGIN, END)  # before the plot is drawn
     written = tables(result)
-    body = f"{_picture(plot(result, page), page)}{written}"
-    write_bytes_atomic(page, f"{before}{BEGIN}\n\n{body}\n\n{END}{after}".encode())
+    write_part(page, BEGIN, END, f"{_picture(plot(result, page), page)}{written}")
     return written
 
 

@@ -22,8 +22,9 @@ import numpy as np
 
 from sartm_core.bundle import Bundle, load_bundle
 from sartm_core.errors import SartmError
-from sartm_core.files import write_bytes_atomic, write_json_atomic
+from sartm_core.files import write_json_atomic
 from sartm_core.machine import describe_machine
+from sartm_core.page import write_part
 from sartm_core.progress import console, progress
 from sartm_core.runtime import RUNTIMES, Runtime, create_runtime, default_threads
 from sartm_core.runtime.turns import ratio_interval, time_in_turns
@@ -67,7 +68,7 @@ def main() -> int:
     result = measure(load_bundle(options.bundle), options.threads, options.rounds)
     write_json_atomic(options.out, result)
     if options.out == RESULT:
-        write_page(result)
+        write_part(PAGE, BEGIN, END, markdown(result))
     console.print(f"written to {options.out}")
     print(markdown(result))
     return 0
@@ -158,13 +159,6 @@ def markdown(result: dict[str, Any]) -> str:
 
 def _shown(result: dict[str, Any]) -> set[str]:
     return {row["runtime"] for row in result["rows"]}
-
-
-def write_page(result: dict[str, Any]) -> None:
-    page = PAGE.read_text()
-    before, rest = page.split(BEGIN)
-    after = rest.split(END)[1]
-    write_bytes_atomic(PAGE, f"{before}{BEGIN}\n\n{markdown(result)}\n\n{END}{after}".encode())
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from sartm_core.files import write_bytes_atomic
+from sartm_core.page import write_part
 from sartm_core.timing import describe
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -135,11 +135,7 @@ def tables(results: Path) -> str:
 
 
 def main() -> int:
-    page = PAGE.read_text()
-    before, rest = page.split(BEGIN)
-    _, after = rest.split(END)
-    text = f"{before}{BEGIN}\n\n{tables(RESULTS)}\n\n{END}{after}"
-    write_bytes_atomic(PAGE, text.encode())
+    write_part(PAGE, BEGIN, END, tables(RESULTS))
     return 0
 
 

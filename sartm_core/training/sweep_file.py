@@ -29,6 +29,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from sartm_core.errors import SartmError
+from sartm_core.page import page_parts
 from sartm_core.training.checkpoint import FREE_KEYS, flatten
 from sartm_core.training.config import Config, explained, load_config
 from sartm_core.training.run_folder import public_values
@@ -196,7 +197,7 @@ def load_sweep(path: Path | str) -> Sweep:
     _require_comparable(list(rows.values()))
     name = entries.name or path.stem
     if entries.page:
-        page_parts(Path(entries.page), name)
+        page_parts(Path(entries.page), *page_markers(name))
     return Sweep(
         name=name,
         rows=tuple(rows.values()),
@@ -207,23 +208,9 @@ def load_sweep(path: Path | str) -> Sweep:
     )
 
 
-def page_parts(page: Path, name: str) -> tuple[str, str]:
-    """What stands before and after the table of a sweep on a page, markers included.
-
-    Raises:
-        SartmError: no such page, or one without the markers.
-    """
-    begin, end = f"<!-- sweep {name}: written by `sartm sweep` -->", f"<!-- end of sweep {name} -->"
-    text = page.read_text(encoding="utf-8") if page.is_file() else ""
-    before, found, rest = text.partition(begin)
-    _, closed, after = rest.partition(end)
-    if not found or not closed:
-        raise SartmError(
-            f"{page} has no place for the table",
-            got="no such file" if not page.is_file() else "a page without the markers",
-            remedy=f"write the lines {begin} and {end} where the table belongs",
-        )
-    return before + begin, end + after
+def page_markers(name: str) -> tuple[str, str]:
+    """The lines between which a page has the table of a sweep."""
+    return f"<!-- sweep {name}: written by `sartm sweep` -->", f"<!-- end of sweep {name} -->"
 
 
 def _read(path: Path) -> SweepFile:

@@ -12,9 +12,9 @@ import numpy as np
 
 from sartm_core.errors import SartmError
 from sartm_core.evaluation.bootstrap import LEVEL, PerFrame, difference
-from sartm_core.files import write_bytes_atomic
+from sartm_core.page import write_part
 from sartm_core.training.sweep import RunState, run_state
-from sartm_core.training.sweep_file import Row, Sweep, page_parts
+from sartm_core.training.sweep_file import Row, Sweep, page_markers
 from sartm_core.training.sweep_result import INPUTS, MEAN, SweepResult
 
 FULL = "full"
@@ -258,8 +258,7 @@ def write_page(sweep: Sweep, table: Mapping[str, Any]) -> None:
         SartmError: the page lacks the markers.
     """
     if sweep.page:
-        before, after = page_parts(sweep.page, sweep.name)
-        write_bytes_atomic(sweep.page, f"{before}\n\n{markdown(table)}\n\n{after}".encode())
+        write_part(sweep.page, *page_markers(sweep.name), markdown(table))
 
 
 def _score(row: Mapping[str, Any], name: str) -> str:
