@@ -65,7 +65,7 @@ def export_onnx(graph: MaskGraph, height: int, width: int, path: Path) -> None:
         raise SartmError(
             "the exporter wrote an opset that TensorRT may refuse",
             got=opset,
-            expected="18 to 20",
+            expected=f"{OPSETS[0]} to {OPSETS[-1]}",
             remedy="install the versions pinned in requirements/export.txt",
         )
     if any(node.op_type == "BatchNormalization" for node in model.graph.node):

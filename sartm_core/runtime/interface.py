@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+import numpy as np
+import numpy.typing as npt
+
 from sartm_core.bundle import Bundle
 from sartm_core.errors import SartmError
+from sartm_core.frames import Image
 
 Tensors = Mapping[str, tuple[str, Sequence[object]]]
+Batch = dict[str, npt.NDArray[np.generic]]
 
 
 def interface(bundle: Bundle) -> dict[str, tuple[str, list[int]]]:
@@ -20,6 +25,18 @@ def interface(bundle: Bundle) -> dict[str, tuple[str, list[int]]]:
         "present": ("float32", [1, 2]),
         "mask": ("uint8", [1, height, width]),
         "confidence": ("uint8", [1, height, width]),
+    }
+
+
+def batch_of_one(
+    rgb: Image, thermal: Image, thermal_valid: Image, present: npt.NDArray[np.float32]
+) -> Batch:
+    """The arguments of ``Runtime.infer`` as the network's inputs, by name; views of them."""
+    return {
+        "rgb": rgb[np.newaxis],
+        "thermal": thermal[np.newaxis, ..., np.newaxis],
+        "thermal_valid": thermal_valid[np.newaxis, ..., np.newaxis],
+        "present": present[np.newaxis],
     }
 
 

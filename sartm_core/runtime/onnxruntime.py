@@ -12,7 +12,7 @@ import numpy.typing as npt
 from sartm_core.bundle import Bundle
 from sartm_core.errors import SartmError
 from sartm_core.frames import Image
-from sartm_core.runtime.interface import check_interface
+from sartm_core.runtime.interface import batch_of_one, check_interface
 
 _SEVERITY_ERROR = 3
 _BUILDS = ("onnxruntime", "onnxruntime-gpu", "onnxruntime-openvino")  # one replaces the other
@@ -108,13 +108,7 @@ class OnnxRuntime:
         present: npt.NDArray[np.float32],
     ) -> tuple[Image, Image]:
         mask, confidence = self._session.run(
-            ["mask", "confidence"],
-            {
-                "rgb": rgb[np.newaxis],
-                "thermal": thermal[np.newaxis, ..., np.newaxis],
-                "thermal_valid": thermal_valid[np.newaxis, ..., np.newaxis],
-                "present": present[np.newaxis],
-            },
+            ["mask", "confidence"], batch_of_one(rgb, thermal, thermal_valid, present)
         )
         return cast(Image, mask[0]), cast(Image, confidence[0])
 

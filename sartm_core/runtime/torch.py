@@ -11,6 +11,7 @@ import numpy.typing as npt
 from sartm_core.bundle import Bundle
 from sartm_core.errors import SartmError
 from sartm_core.frames import Image
+from sartm_core.runtime.interface import Batch, batch_of_one
 
 if TYPE_CHECKING:
     from torch import nn
@@ -71,22 +72,28 @@ class TorchRuntime:
         thermal_valid: Image,
         present: npt.NDArray[np.float32],
     ) -> tuple[Image, Image]:
-        import torch
-
-        inputs = (
-            rgb[np.newaxis],
-            thermal[np.newaxis, ..., np.newaxis],
-            thermal_valid[np.newaxis, ..., np.newaxis],
-            present[np.newaxis],
-        )
-        with torch.inference_mode():
-            mask, confidence, _ = self._graph(
-                *(torch.tensor(array, device=self.device) for array in inputs)
-            )
-            return cast(Image, mask[0].cpu().numpy()), cast(Image, confidence[0].cpu().numpy())
+        batch = batch_of_one(rgb, thermal, thermal_valid, present)
+        return run_graph(self._graph, self.device, batch)
 
     def close(self) -> None:
         del self._graph
+
+
+def run_graph(graph: nn.Module, device: str, batch: Batch) -> tuple[Image, Image]:
+    """Mask and confidence, both HxW uint8, of a ``MaskGraph`` or one with its outputs.
+
+    Args:
+        graph: on the device.
+        device: as PyTorch names it.
+        batch: the network's inputs, in its order.
+    """
+    import torch
+
+    with torch.inference_mode():
+        mask, confidence, _ = graph(
+            *(torch.tensor(array, device=device) for array in batch.values())
+        )
+        return cast(Image, mask[0].cpu().numpy()), cast(Image, confidence[0].cpu().numpy())
 
 
 def to_half(graph: nn.Module) -> nn.Module:

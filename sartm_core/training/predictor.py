@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from torch import nn
 
 from sartm_core.bundle import Bundle
@@ -15,6 +14,8 @@ from sartm_core.evaluation.test_time import AveragedGraph, Looks
 from sartm_core.export.graph import MaskGraph
 from sartm_core.frames import Image
 from sartm_core.models import RgbThermalNetwork
+from sartm_core.runtime.interface import batch_of_one
+from sartm_core.runtime.torch import run_graph
 from sartm_core.segmenter import Segmenter
 from sartm_core.thermal import ThermalSpec
 from sartm_core.training.build import load_network
@@ -29,10 +30,8 @@ class CheckpointRuntime:
 
     def __init__(self, graph: nn.Module) -> None:
         self._graph = graph
-        self._device = next(graph.parameters()).device
-        self.device = str(self._device)
+        self.device = str(next(graph.parameters()).device)
 
-    @torch.inference_mode()
     def infer(
         self,
         rgb: Image,
@@ -40,14 +39,8 @@ class CheckpointRuntime:
         thermal_valid: Image,
         present: npt.NDArray[np.float32],
     ) -> tuple[Image, Image]:
-        inputs = (
-            torch.tensor(rgb)[None],
-            torch.tensor(thermal)[None, ..., None],
-            torch.tensor(thermal_valid)[None, ..., None],
-            torch.from_numpy(present)[None],
-        )
-        mask, confidence, _ = self._graph(*(tensor.to(self._device) for tensor in inputs))
-        return mask[0].cpu().numpy(), confidence[0].cpu().numpy()
+        batch = batch_of_one(rgb, thermal, thermal_valid, present)
+        return run_graph(self._graph, self.device, batch)
 
     def close(self) -> None:
         del self._graph
