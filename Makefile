@@ -48,13 +48,9 @@ setup: $(DEV_STAMP) ## everything into .venv: running, training, export, develop
 demo: $(RUN_STAMP) ## a synthetic RGB-thermal bag through the real node, into out/demo
 	@$(PY) -m sartm_ros.demo --out $(DEMO_OUT)
 
-PYTEST := $(if $(ROS),PYTEST_DISABLE_PLUGIN_AUTOLOAD=1) $(PY) -m pytest \
-	$(if $(ROS),-p pytest_timeout -p _hypothesis_pytestplugin)
-
-# Apart: a training crashes in a process that has run every runtime.
 test: $(DEV_STAMP) ## all tests; PYTEST_ARGS="-k name" for some
-	@$(PYTEST) $(or $(PYTEST_ARGS),--ignore=tests/core/runtime)
-	@$(if $(PYTEST_ARGS),,$(PYTEST) tests/core/runtime)
+	@$(if $(ROS),PYTEST_DISABLE_PLUGIN_AUTOLOAD=1) $(PY) -m pytest \
+		$(if $(ROS),-p pytest_timeout -p _hypothesis_pytestplugin) $(PYTEST_ARGS)
 
 lint: $(DEV_STAMP) ## ruff (rules and format) and mypy (strict on sartm_core)
 	@$(PY) -m ruff check .

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import threading
+from functools import cache
 from typing import Any, cast
 
 import numpy as np
@@ -12,7 +13,7 @@ import numpy.typing as npt
 from sartm_core.bundle import Bundle
 from sartm_core.errors import SartmError
 from sartm_core.frames import Image
-from sartm_core.runtime.interface import check_interface
+from sartm_core.runtime.interface import batch_of_one, check_interface
 
 _REMEDIES = {
     "cpu": "install an openvino for this processor, or use runtime=onnxruntime",
@@ -48,7 +49,7 @@ class OpenvinoRuntime:
         self.name = "openvino" if device == "cpu" else f"openvino:{device}"
         self.device = device
         self.precision = precision
-        core = openvino.Core()
+        core = _core()
         _require_device(core, device)
         settings: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY"}
         if device == "cpu":
@@ -87,13 +88,7 @@ class OpenvinoRuntime:
         with self._lock:
             # Without share_outputs the results are copies, which later frames leave alone.
             results = self._request.infer(
-                {
-                    "rgb": rgb[np.newaxis],
-                    "thermal": thermal[np.newaxis, ..., np.newaxis],
-                    "thermal_valid": thermal_valid[np.newaxis, ..., np.newaxis],
-                    "present": present[np.newaxis],
-                },
-                share_outputs=False,
+                batch_of_one(rgb, thermal, thermal_valid, present), share_outputs=False
             )
         return cast(Image, results["mask"][0]), cast(Image, results["confidence"][0])
 
@@ -112,6 +107,17 @@ def _import_openvino() -> Any:
             "openvino is not installed", got=error, remedy="pip install openvino"
         ) from error
     return openvino
+
+
+@cache
+def _core() -> Any:
+    """The one Core of this process, which is never freed.
+
+    Its CPU plugin gives the thread that compiles first an alternate signal stack. Freed by another
+    thread, that stack stays registered, and the next signal that Python handles, such as Ctrl-C,
+    runs on memory that is unmapped or belongs to others.
+    """
+    return _import_openvino().Core()
 
 
 def _require_device(core: Any, device: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -166,6 +167,28 @@ def test_a_device_that_openvino_does_not_see_lists_those_it_sees(
     message = rf"sees no {device.upper()} .*got CPU.*expected {device.upper()}; remedy: install"
     with pytest.raises(SartmError, match=message):
         create_runtime(f"openvino:{device}", load_bundle(tiny_bundle))
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_signals_are_handled_after_another_thread_closed_it(tiny_bundle: Path, engine: str) -> None:
+    pytest.importorskip(engine)
+    script = """
+import gc, os, signal, sys, threading
+from sartm_core.bundle import load_bundle
+from sartm_core.runtime import create_runtime
+signal.signal(signal.SIGUSR1, lambda number, stack: print("handled"))
+runtimes = [create_runtime(sys.argv[1], load_bundle(sys.argv[2]), threads=1)]
+def close():
+    runtimes.pop().close()
+    gc.collect()
+thread = threading.Thread(target=close)
+thread.start()
+thread.join()
+os.kill(os.getpid(), signal.SIGUSR1)
+"""
+    words = [sys.executable, "-c", script, engine, str(tiny_bundle)]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "handled\n"), done.stderr
 
 
 @pytest.mark.parametrize("engine", ENGINES)
