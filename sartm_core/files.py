@@ -47,6 +47,13 @@ def write_json_atomic(path: Path | str, value: Any) -> None:
     write_bytes_atomic(path, (text + "\n").encode())
 
 
+def cache_folder(kind: str) -> Path:
+    """Where things of a kind are kept that can be made again: a folder of that name in SARTM_CACHE,
+    else in ``sartm`` in the user's cache folder."""
+    user = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return Path(os.environ.get("SARTM_CACHE") or user / "sartm") / kind
+
+
 def sha256_file(path: Path | str) -> str:
     """The file's SHA-256 as 64 hexadecimal digits."""
     digest = hashlib.sha256()

@@ -18,6 +18,9 @@ _PACKAGES = (
     "openvino",
     "ros-rclpy",
     "tensorrt",
+    "tensorrt-cu12",
+    "tensorrt-cu13",
+    "tensorrt-rtx-cu13",
     "torch",
 )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 
@@ -28,6 +29,9 @@ def load(
     *,
     precision: str = "auto",
     threads: int | None = None,
+    engine_cache: Path | None = None,
+    allow_build: bool = False,
+    on_progress: Callable[[float], None] | None = None,
     thermal: ThermalSpec | None = None,
     min_confidence: float = 0.0,
 ) -> Segmenter:
@@ -38,6 +42,9 @@ def load(
         runtime: ``auto`` or one of :data:`sartm_core.runtime.RUNTIMES`.
         precision: one that the bundle has, or ``auto``.
         threads: CPU threads; None = all cores but one.
+        engine_cache: folder of built engines (TensorRT); None = the user's cache folder.
+        allow_build: build an engine that is missing, which takes minutes, instead of refusing.
+        on_progress: told the share of such a build that is done, 0..1.
         thermal: what the thermal camera sends; None = by the image's dtype.
         min_confidence: 0..1; pixels below it become 255 (unlabelled).
 
@@ -47,7 +54,15 @@ def load(
     bundle = load_bundle(model)
     return Segmenter(
         bundle,
-        create_runtime(runtime, bundle, precision=precision, threads=threads),
+        create_runtime(
+            runtime,
+            bundle,
+            precision=precision,
+            threads=threads,
+            engine_cache=engine_cache,
+            allow_build=allow_build,
+            on_progress=on_progress,
+        ),
         thermal=thermal,
         min_confidence=min_confidence,
     )

@@ -202,11 +202,18 @@ class SegmentNode(LifecycleNode):
             model.runtime,
             precision=model.precision,
             threads=model.thread_count,
+            engine_cache=model.engine_folder,
+            allow_build=model.allow_build,
+            on_progress=self._building,
             thermal=self.parameters.thermal.spec(),
             min_confidence=self.parameters.output.min_confidence,
         )
         segmenter.warm_up()
         return segmenter
+
+    def _building(self, share: float) -> None:
+        """An engine is being built: what the diagnostics, which have their own thread, say."""
+        self._problem = f"building the TensorRT engine: {share:.0%}" if share < 1 else ""
 
     def _use(self, segmenter: core.Segmenter) -> None:
         """Run ``segmenter`` from the next job on."""

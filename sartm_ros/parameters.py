@@ -12,6 +12,7 @@ import json
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import Field, dataclass, field, fields, replace
+from pathlib import Path
 from typing import Any, cast
 
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
@@ -58,6 +59,18 @@ class ModelParameters:
         },
     )
 
+    engine_cache: str = field(
+        default="",
+        metadata={"description": "folder of TensorRT engines; empty = the user's cache folder"},
+    )
+    allow_build: bool = field(
+        default=False,
+        metadata={
+            "description": "build a TensorRT engine that is missing, which takes minutes, instead "
+            "of refusing to start"
+        },
+    )
+
     @property
     def bundle(self) -> str:
         return self.path or DEMO_BUNDLE
@@ -65,6 +78,10 @@ class ModelParameters:
     @property
     def thread_count(self) -> int:
         return self.threads or default_threads()
+
+    @property
+    def engine_folder(self) -> Path | None:
+        return Path(self.engine_cache).expanduser() if self.engine_cache else None
 
 
 @dataclass(frozen=True, slots=True)

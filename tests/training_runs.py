@@ -85,7 +85,7 @@ def write_teacher(folder: Path, *overrides: str, name: str = "teacher") -> Path:
     torch.manual_seed(len(name))
     path = folder / f"{name}.ckpt"
     weights = build_network(config, pretrained=False).state_dict()
-    origin = {"git_rev": "none", "dataset": [], "metrics": {}}
+    origin = {"git_rev": "none", "dataset": [], "metrics": {}, "seed": 0, "dev_frames": 0}
     save_checkpoint(path, Checkpoint(config, 0, {}, weights, {}, {}, [], -1.0, origin))
     return path
 

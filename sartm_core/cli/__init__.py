@@ -29,6 +29,8 @@ COMMANDS = {
     "compare": "compare:compare",
     "export": "export:export",
     "verify": "verify:verify",
+    "build-engine": "build_engine:build_engine",
+    "cache": "cache:app",
     "predict": "predict:predict",
     "bench": "bench:bench",
     "bag": "bag:app",

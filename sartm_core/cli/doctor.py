@@ -59,6 +59,8 @@ _ENGINES: dict[str, tuple[str, ...]] = {
     "onnxruntime": ("onnxruntime", "onnxruntime-gpu", "onnxruntime-openvino"),
     "openvino": ("openvino",),
     "torch": ("torch",),
+    "tensorrt": ("tensorrt", "tensorrt-cu13", "tensorrt-cu12"),
+    "tensorrt_rtx": ("tensorrt-rtx-cu13", "tensorrt-rtx-cu12"),
 }
 
 
@@ -156,12 +158,17 @@ def _runtime(name: str, bundle_path: Path | None) -> Check:
 
 
 def _auto() -> dict[str, str] | None:
-    """What runtime=auto picks here, and why; None where NumPy is missing."""
+    """What runtime=auto picks here for a shipped model, and why; None where NumPy or a model is
+    missing."""
     try:
+        from sartm_core.bundle import load_bundle, shipped_bundles
         from sartm_core.runtime.choice import choose
     except ImportError:
         return None
-    choice = choose()
+    bundles = shipped_bundles()
+    if not bundles:
+        return None
+    choice = choose(load_bundle(min(bundles.values())), precision="fp32")
     return {"runtime": choice.name, "why": choice.why}
 
 

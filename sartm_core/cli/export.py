@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Optional
 
 import typer
 
+from sartm_core.cli import build_engine
 from sartm_core.cli.output import emit
 
 if TYPE_CHECKING:
@@ -52,6 +53,12 @@ def export(
             "--weights", help="Add weights.safetensors (float32), which the torch runtime needs."
         ),
     ] = False,
+    engine: Annotated[
+        bool,
+        typer.Option(
+            "--engine", help="Build the TensorRT engine of each precision as well, for this GPU."
+        ),
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Write the model bundle of a checkpoint: ONNX, sample frames, model card, manifest.
@@ -73,6 +80,8 @@ def export(
         raise typer.BadParameter(
             "weights join a bundle when it is made from a checkpoint", param_hint="--weights"
         )
+    if engine and out.suffix == ".safetensors":
+        raise typer.BadParameter("engines are built from a bundle", param_hint="--engine")
     if _is_bundle(source):
         bundle = _add_precisions(source, out, precisions, frames)
     elif out.suffix == ".safetensors":
@@ -103,6 +112,7 @@ def export(
             name=name or None,
             weights=weights,
         )
+    engines = _build_engines(bundle, precisions) if engine else []
     size = sum(file.stat().st_size for file in bundle.path.iterdir()) / 1e6
     emit(
         {
@@ -112,10 +122,24 @@ def export(
             "sha256": bundle.sha256(),
             "megabytes": round(size, 2),
             "calibration": bundle.manifest.get("calibration"),
+            "engines": engines,
         },
         as_json,
-        [f"{bundle.name}: {size:.1f} MB in {bundle.path}", f"next: sartm verify {bundle.path}"],
+        [
+            f"{bundle.name}: {size:.1f} MB in {bundle.path}",
+            *map(build_engine.line, engines),
+            f"next: sartm verify {bundle.path}",
+        ],
     )
+
+
+def _build_engines(bundle: Bundle, precisions: list[str]) -> list[dict[str, Any]]:
+    """Of those precisions that are not for CPUs alone."""
+    return [
+        build_engine.build(bundle, "tensorrt", precision, None)
+        for precision in precisions
+        if precision != "int8cpu"
+    ]
 
 
 def _is_bundle(source: str) -> bool:

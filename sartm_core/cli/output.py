@@ -12,8 +12,8 @@ from sartm_core.progress import console, progress
 __all__ = ["RUNTIME_HELP", "console", "emit", "emit_error", "progress"]
 
 RUNTIME_HELP = (
-    "auto, onnxruntime[:cuda|:tensorrt|:openvino], openvino[:gpu|:npu], torch[:cuda]; "
-    "`sartm doctor` says which work here."
+    "auto, onnxruntime[:cuda|:tensorrt|:openvino], openvino[:gpu|:npu], torch[:cuda], tensorrt or "
+    "tensorrt_rtx; `sartm doctor` says which work here."
 )
 
 

@@ -48,11 +48,13 @@ class MaskGraph(nn.Module):
             size and resized (a softmax at full size costs more than the network);
             logits float32 [1,C,h,w], for parity checks.
         """
+        # Cast before anything else: TensorRT's parser takes no operator but Cast on uint8.
+        rgb, thermal, thermal_valid = rgb.float(), thermal.float(), thermal_valid.float()
         logits = self.network(rgb, thermal, thermal_valid, present)
         size = rgb.shape[1:3]
         rgb_there = (present[:, 0] > 0.5).view(-1, 1, 1)
         thermal_there = (present[:, 1] > 0.5).view(-1, 1, 1)
-        seen = rgb_there | (thermal_there & (thermal_valid.float().squeeze(3) > 0.5))
+        seen = rgb_there | (thermal_there & (thermal_valid.squeeze(3) > 0.5))
 
         stride = self.network.mask_stride
         decided = [side // stride for side in size]

@@ -6,7 +6,6 @@ import hashlib
 import io
 import json
 import logging
-import os
 import zipfile
 import zlib
 from collections.abc import Mapping
@@ -16,16 +15,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from sartm_core.files import write_bytes_atomic
+from sartm_core.files import cache_folder, write_bytes_atomic
+
+FOLDER = "text"  # in the cache
 
 Arrays = dict[str, npt.NDArray[Any]]
 _log = logging.getLogger(__name__)
-
-
-def cache_folder() -> Path:
-    """``text`` in the folder that the environment variable SARTM_CACHE names, else in
-    ~/.cache/sartm."""
-    return Path(os.environ.get("SARTM_CACHE") or Path.home() / ".cache" / "sartm") / "text"
 
 
 def recall(key: Mapping[str, Any]) -> Arrays | None:
@@ -48,9 +43,9 @@ def remember(key: Mapping[str, Any], arrays: Mapping[str, Any]) -> None:
     try:
         write_bytes_atomic(_path(key), buffer.getvalue())
     except OSError as error:
-        _log.warning("nothing is kept in %s: %s", cache_folder(), error)
+        _log.warning("nothing is kept in %s: %s", cache_folder(FOLDER), error)
 
 
 def _path(key: Mapping[str, Any]) -> Path:
     digest = hashlib.sha256(json.dumps(key, sort_keys=True, ensure_ascii=False).encode())
-    return cache_folder() / f"{digest.hexdigest()}.npz"
+    return cache_folder(FOLDER) / f"{digest.hexdigest()}.npz"

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 import os
-from typing import Protocol
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -26,6 +28,8 @@ RUNTIMES = (
     "openvino:npu",
     "torch",
     "torch:cuda",
+    "tensorrt",
+    "tensorrt_rtx",
 )
 
 
@@ -73,17 +77,24 @@ def create_runtime(
     *,
     precision: str = "auto",
     threads: int | None = None,
+    engine_cache: Path | None = None,
+    allow_build: bool = False,
+    on_progress: Callable[[float], None] | None = None,
 ) -> Runtime:
     """Load a bundle's network into an engine.
 
     Args:
         name: one of ``RUNTIMES``; what follows the colon is the device or the provider, without it
-            the CPU. ``auto`` = what :func:`sartm_core.runtime.choice.choose` picks, or ONNX Runtime
-            on the CPU if that does not start.
+            the CPU (TensorRT: the first GPU). ``auto`` = what
+            :func:`sartm_core.runtime.choice.choose` picks, or ONNX Runtime on the CPU if that does
+            not start.
         bundle: whose network.
         precision: one that the bundle has, or ``auto`` = fp32. ``int8`` is the file for CPUs
             where the runtime is one and the bundle has such a file: ``int8cpu``.
         threads: CPU threads; None = :func:`default_threads`.
+        engine_cache: folder of built engines (TensorRT); None = the user's cache folder.
+        allow_build: build an engine that is missing, which takes minutes, instead of refusing.
+        on_progress: told the share of such a build that is done, 0..1.
 
     Raises:
         SartmError: unknown name, the engine is not installed, or it refuses the network.
@@ -93,21 +104,33 @@ def create_runtime(
     if precision == "auto":
         precision = "fp32"
     count = threads or default_threads()
+    engines = {
+        "engine_cache": engine_cache,
+        "allow_build": allow_build,
+        "on_progress": on_progress,
+    }
     if name != "auto":
-        return _create(name, bundle, precision, count)
-    choice = choose()
+        return _create(name, bundle, precision, count, engines)
+    choice = choose(bundle, precision=precision, engine_cache=engine_cache)
     logger.info("runtime %s: %s", choice.name, choice.why)
     try:
-        return _create(choice.name, bundle, precision, count)
+        return _create(choice.name, bundle, precision, count, engines)
     except SartmError as error:
         if choice.name == "onnxruntime":
             raise
         logger.warning("runtime onnxruntime, as %s does not start: %s", choice.name, error)
-        return _create("onnxruntime", bundle, precision, count)
+        return _create("onnxruntime", bundle, precision, count, engines)
 
 
-def _create(name: str, bundle: Bundle, precision: str, threads: int) -> Runtime:
+def _create(
+    name: str, bundle: Bundle, precision: str, threads: int, engines: Mapping[str, Any]
+) -> Runtime:
+    """``engines`` are the arguments that only TensorRT has."""
     engine, _, device = name.partition(":")
+    if engine.startswith("tensorrt"):
+        from sartm_core.runtime.tensorrt import TensorrtRuntime
+
+        return TensorrtRuntime(bundle, precision=precision, module=engine, **engines)
     if precision == "int8" and "int8cpu" in bundle.precisions and device in ("", "openvino"):
         precision = "int8cpu"
     if engine == "openvino":

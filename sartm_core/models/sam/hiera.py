@@ -155,7 +155,9 @@ class HieraAttention(nn.Module):
             for part in (query, key, value)
         )
         x = F.scaled_dot_product_attention(query, key, value)
-        return self.proj(x.transpose(1, 2).reshape(batch, height, width, -1))  # type: ignore[no-any-return]
+        # A copy even where the strides allow a view: in the exporter's decomposition they do not.
+        x = x.transpose(1, 2).clone(memory_format=torch.contiguous_format)
+        return self.proj(x.view(batch, height, width, -1))  # type: ignore[no-any-return]
 
 
 class FpnNeck(nn.Module):

@@ -133,7 +133,9 @@ class SamAttention(nn.Module):
         )
         bias = self._relative_position(query, height, width)
         x = F.scaled_dot_product_attention(query, key, value, attn_mask=bias)
-        return self.proj(x.transpose(1, 2).reshape(batch, height, width, -1))  # type: ignore[no-any-return]
+        # A copy even where the strides allow a view: in the exporter's decomposition they do not.
+        x = x.transpose(1, 2).clone(memory_format=torch.contiguous_format)
+        return self.proj(x.view(batch, height, width, -1))  # type: ignore[no-any-return]
 
     def _relative_position(self, query: torch.Tensor, height: int, width: int) -> torch.Tensor:
         """What is added to the scores, [B,heads,h*w,h*w]; segment-anything fits the tables."""

@@ -32,18 +32,24 @@ def with_providers(monkeypatch: pytest.MonkeyPatch, providers: list[str]) -> Non
     monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: providers)
 
 
-def test_without_a_gpu_it_is_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_gpu_it_is_the_cpu(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(choice, "cuda_devices", lambda: 0)
     with_providers(monkeypatch, ON_CUDA)  # onnxruntime-gpu offers it everywhere
-    assert choose().name == "onnxruntime"
+    assert choose(bundle, precision="fp32").name == "onnxruntime"
 
 
 @pytest.mark.usefixtures("gpu")
-def test_with_a_gpu_it_is_cuda_where_onnxruntime_has_it(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("installed", [True, False])
+def test_without_an_engine_it_is_cuda_where_onnxruntime_has_it(
+    bundle: Bundle, monkeypatch: pytest.MonkeyPatch, installed: bool
+) -> None:
+    """A TensorRT that finds none, or does not load; tests/core/runtime/tensorrt has one that
+    does."""
+    monkeypatch.setattr(choice, "find_spec", lambda name: installed or None)
     with_providers(monkeypatch, ON_CUDA)
-    assert choose().name == "onnxruntime:cuda"
+    assert choose(bundle, precision="fp32").name == "onnxruntime:cuda"
     with_providers(monkeypatch, ["CPUExecutionProvider"])
-    chosen = choose()
+    chosen = choose(bundle, precision="fp32")
     assert (chosen.name, "not built for CUDA" in chosen.why) == ("onnxruntime", True)
 
 

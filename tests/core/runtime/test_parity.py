@@ -209,4 +209,4 @@ def test_onnxruntime_on_a_gpu(whole_bundle: Bundle) -> None:
 
 def test_names_say_engine_and_device() -> None:
     assert len(set(RUNTIMES)) == len(RUNTIMES)
-    assert {name.partition(":")[0] for name in RUNTIMES} == {*ALL}
+    assert {name.partition(":")[0] for name in RUNTIMES} == {*ALL, "tensorrt", "tensorrt_rtx"}
