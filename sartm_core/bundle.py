@@ -59,6 +59,13 @@ class Bundle:
         return tuple(self.manifest["files"])
 
     @property
+    def rgb_size(self) -> tuple[int, int]:
+        """(height, width) of the RGB images that go in: ``input_size``, or that of the camera whose
+        images the graph itself resizes."""
+        camera = self.manifest.get("input", {}).get("camera")
+        return (int(camera["height"]), int(camera["width"])) if camera else self.input_size
+
+    @property
     def sample_path(self) -> Path:
         """sample.npz: synthetic frames and the masks that the fp32 model gave for them."""
         return self.path / SAMPLE
@@ -268,7 +275,7 @@ def _parse(folder: Path, manifest: Mapping[str, Any]) -> Bundle:
                 f"bundle '{name}' names a file outside its folder", got=repr(entry["path"])
             )
     window = manifest["thermal"].get("window")
-    return Bundle(
+    bundle = Bundle(
         path=folder,
         name=name,
         classes=read_table(name, manifest["classes"]),
@@ -282,6 +289,9 @@ def _parse(folder: Path, manifest: Mapping[str, Any]) -> Bundle:
         ),
         manifest=manifest,
     )
+    if any(side <= 0 for side in bundle.rgb_size):
+        raise SartmError(f"bundle '{name}' has a wrong camera size", got=bundle.rgb_size)
+    return bundle
 
 
 def _opset(path: Path) -> int:

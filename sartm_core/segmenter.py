@@ -89,7 +89,7 @@ class Segmenter:
         self.min_confidence = min_confidence
         self.output_size = "rgb"
         height, width = bundle.input_size
-        self._no_rgb = np.zeros((height, width, 3), np.uint8)
+        self._no_rgb = np.zeros((*bundle.rgb_size, 3), np.uint8)
         self._no_thermal = np.zeros((height, width), np.uint8)
         self._all_valid = np.ones((height, width), np.uint8)
         self._resized_shapes: set[tuple[int, ...]] = set()
@@ -119,13 +119,15 @@ class Segmenter:
         """
         start = time.perf_counter()
         size = self._output_size(rgb, thermal)
-        rgb_input = self._no_rgb if rgb is None else self._fit(rgb, cv2.INTER_LINEAR)
+        rgb_input, inside = self._no_rgb, self.bundle.input_size
+        if rgb is not None:
+            rgb_input = _fit(rgb, self.bundle.rgb_size, cv2.INTER_LINEAR)
         thermal_input, valid_input = self._no_thermal, self._all_valid
         if thermal is not None:
             levels = normalise(thermal, self._thermal_spec(thermal), thermal_valid)
-            thermal_input = self._fit(levels, cv2.INTER_LINEAR)
+            thermal_input = _fit(levels, inside, cv2.INTER_LINEAR)
             if thermal_valid is not None:
-                valid_input = self._fit(thermal_valid, cv2.INTER_NEAREST)
+                valid_input = _fit(thermal_valid, inside, cv2.INTER_NEAREST)
         present = np.array([rgb is not None, thermal is not None], np.float32)
         prepared = time.perf_counter()
         mask, confidence = self.runtime.infer(rgb_input, thermal_input, valid_input, present)
@@ -210,10 +212,11 @@ class Segmenter:
         known = self.bundle.thermal
         return known if known.contract == contract else ThermalSpec(contract)
 
-    def _fit(self, image: Image, interpolation: int) -> Image:
-        if image.shape[:2] == self.bundle.input_size:
-            return np.ascontiguousarray(image)
-        return _resize(image, self.bundle.input_size, interpolation)
+
+def _fit(image: Image, size: tuple[int, int], interpolation: int) -> Image:
+    if image.shape[:2] == size:
+        return np.ascontiguousarray(image)
+    return _resize(image, size, interpolation)
 
 
 def _resize(image: Image, size: tuple[int, int], interpolation: int) -> Image:

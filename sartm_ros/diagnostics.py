@@ -39,6 +39,7 @@ class Health:
     Attributes:
         state: lifecycle state, e.g. ``active``.
         problem: why there is no model, or what the engine last failed with since the last report.
+        built: share of the engine that is being built, 0..1; None = none is.
         model: facts about the loaded model; empty = none.
         latencies_ms: per stage, "p50", "p95" and "max" of the latest masks; empty = none yet.
         slowest_ms: longest time from arrival to mask since the last report.
@@ -51,6 +52,7 @@ class Health:
     streams: Mapping[str, Stream] = field(default_factory=dict)
     enabled: bool = True
     problem: str = ""
+    built: float | None = None
     model: Mapping[str, str] = field(default_factory=dict)
     latencies_ms: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     slowest_ms: float = 0.0
@@ -211,6 +213,8 @@ def _model(now: Health) -> _Part:
             values[f"{key}_{statistic}_ms"] = f"{value:.2f}"
     if now.busy_s > now.parameters.diagnostics.hang_s:
         return ERROR, f"the model has been busy for {now.busy_s:.1f} s: it hangs", values
+    if now.built is not None:
+        return WARN, f"building the TensorRT engine: {now.built:.0%}", values
     if now.problem:
         return ERROR, now.problem, values
     if not now.model:

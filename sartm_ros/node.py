@@ -59,6 +59,7 @@ class SegmentNode(LifecycleNode):
         self.add_on_set_parameters_callback(self._on_set_parameters)
         self._state = "unconfigured"
         self._problem = ""
+        self._built: float | None = None
         self._active_since_ns = 0
         self._ledger = Ledger()
         self._pairing = Pairing(self.parameters.sync)
@@ -197,23 +198,30 @@ class SegmentNode(LifecycleNode):
 
     def _load(self) -> core.Segmenter:
         model = self.parameters.model
-        segmenter = core.load(
-            model.bundle,
-            model.runtime,
-            precision=model.precision,
-            threads=model.thread_count,
-            engine_cache=model.engine_folder,
-            allow_build=model.allow_build,
-            on_progress=self._building,
-            thermal=self.parameters.thermal.spec(),
-            min_confidence=self.parameters.output.min_confidence,
-        )
-        segmenter.warm_up()
+        try:
+            segmenter = core.load(
+                model.bundle,
+                model.runtime,
+                precision=model.precision,
+                threads=model.thread_count,
+                engine_cache=model.engine_folder,
+                allow_build=model.allow_build,
+                on_progress=self._on_progress,
+                thermal=self.parameters.thermal.spec(),
+                min_confidence=self.parameters.output.min_confidence,
+            )
+        finally:
+            self._built = None
+        try:
+            segmenter.warm_up()
+        except BaseException:
+            segmenter.close()
+            raise
         return segmenter
 
-    def _building(self, share: float) -> None:
-        """An engine is being built: what the diagnostics, which have their own thread, say."""
-        self._problem = f"building the TensorRT engine: {share:.0%}" if share < 1 else ""
+    def _on_progress(self, share: float) -> None:
+        """An engine is being built: the diagnostics, which have their own thread, tell how far."""
+        self._built = share
 
     def _use(self, segmenter: core.Segmenter) -> None:
         """Run ``segmenter`` from the next job on."""
@@ -343,6 +351,7 @@ class SegmentNode(LifecycleNode):
             streams={stream: self._stream(stream) for stream in ("rgb", "thermal")},
             enabled=self._intake is None or self._intake.enabled,
             problem=self._problem,
+            built=self._built,
             model=self._model,
             latencies_ms=self._latencies.summary(),
             slowest_ms=self._latencies.take_slowest_ms(),

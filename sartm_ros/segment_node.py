@@ -34,6 +34,7 @@ def main(args: Sequence[str] | None = None) -> int:
     from rclpy.task import Future
 
     from sartm_core.errors import SartmError
+    from sartm_ros import logs
     from sartm_ros.node import SegmentNode
 
     try:
@@ -50,6 +51,7 @@ def main(args: Sequence[str] | None = None) -> int:
         rclpy.logging.get_logger("segment").fatal(str(error))
         rclpy.shutdown()
         return 1
+    logs.forward(node.get_logger())
     executor = SingleThreadedExecutor()
     executor.add_node(node)
     stop: Any = Future(executor=executor)

@@ -101,7 +101,7 @@ class Worker:
         self._thread.start()
 
     def close(self, timeout_s: float) -> bool:
-        """Let the thread end after the job in its hand; whether it did in time."""
+        """Let the thread end after the job in its hand, and free the model; whether in time."""
         self._mailbox.close()
         self._thread.join(timeout_s)
         return not self._thread.is_alive()
@@ -113,6 +113,8 @@ class Worker:
             else:
                 work()
                 self._mailbox.done()
+        if self.segmenter is not None:
+            self.segmenter.close()
 
     def _outcome(self, job: Job) -> str:
         """Why no mask came of ``job``; empty if one did."""

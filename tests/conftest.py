@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from sartm_core.data.datasets import sample_data_root
 from tests.bundles import write_tiny_bundle
+
+if TYPE_CHECKING:
+    from tests.core.runtime.tensorrt.machine import Machine
 
 
 def _missing(*modules: str) -> str:
@@ -56,3 +60,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def tiny_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A bundle folder whose masks can be computed in one's head; see ``write_tiny_bundle``."""
     return write_tiny_bundle(tmp_path_factory.mktemp("bundle") / "tiny")
+
+
+@pytest.fixture
+def machine(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> Iterator[Machine]:
+    """A fake GPU and a fake TensorRT 10.3, or the (module, version) that the test is parametrised
+    with."""
+    from sartm_core.runtime.tensorrt.library import load_library
+    from tests.core.runtime.tensorrt.machine import fake_machine
+
+    yield fake_machine(monkeypatch, tmp_path / "engines", *getattr(request, "param", ()))
+    load_library.cache_clear()

@@ -85,7 +85,7 @@ def _time_segmenter(
     thermal = noise.integers(0, 256, CAMERA_SIZE, np.uint8)
     size = segmenter.bundle.input_size
     inputs = (
-        noise.integers(0, 256, (*size, 3), np.uint8),
+        noise.integers(0, 256, (*segmenter.bundle.rgb_size, 3), np.uint8),
         noise.integers(0, 256, size, np.uint8),
         np.ones(size, np.uint8),
         np.ones(2, np.float32),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Optional
 
@@ -53,6 +54,10 @@ def export(
             "--weights", help="Add weights.safetensors (float32), which the torch runtime needs."
         ),
     ] = False,
+    camera: Annotated[
+        str | None,
+        typer.Option(help="WxH of the RGB images: the graph resizes them, for a GPU's sake."),
+    ] = None,
     engine: Annotated[
         bool,
         typer.Option(
@@ -80,6 +85,9 @@ def export(
         raise typer.BadParameter(
             "weights join a bundle when it is made from a checkpoint", param_hint="--weights"
         )
+    if camera and (weights or out.suffix == ".safetensors"):
+        raise typer.BadParameter("a bundle for a camera has no weights", param_hint="--camera")
+    size_of_camera = _parse_size(camera) if camera else None
     if engine and out.suffix == ".safetensors":
         raise typer.BadParameter("engines are built from a bundle", param_hint="--engine")
     if _is_bundle(source):
@@ -112,6 +120,10 @@ def export(
             name=name or None,
             weights=weights,
         )
+    if size_of_camera:
+        from sartm_core.export.camera import fit_camera
+
+        bundle = fit_camera(bundle, size_of_camera, out)
     engines = _build_engines(bundle, precisions) if engine else []
     size = sum(file.stat().st_size for file in bundle.path.iterdir()) / 1e6
     emit(
@@ -140,6 +152,14 @@ def _build_engines(bundle: Bundle, precisions: list[str]) -> list[dict[str, Any]
         for precision in precisions
         if precision != "int8cpu"
     ]
+
+
+def _parse_size(text: str) -> tuple[int, int]:
+    """(height, width) of ``WxH``."""
+    found = re.fullmatch(r"([1-9]\d{1,4})x([1-9]\d{1,4})", text)
+    if found is None:
+        raise typer.BadParameter(f"got {text!r}, expected e.g. 1920x1080", param_hint="--camera")
+    return int(found[2]), int(found[1])
 
 
 def _is_bundle(source: str) -> bool:

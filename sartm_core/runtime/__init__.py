@@ -53,8 +53,8 @@ class Runtime(Protocol):
         """Run the network once.
 
         Args:
-            rgb: HxWx3 uint8, RGB order, at the bundle's input size.
-            thermal: HxW uint8.
+            rgb: HxWx3 uint8, RGB order, at the bundle's ``rgb_size``.
+            thermal: HxW uint8, at the bundle's ``input_size``, as all that follows.
             thermal_valid: HxW uint8, 0 where the thermal camera does not look, else 1.
             present: [2] float32, 1 where the (RGB, thermal) camera is there, else 0.
 

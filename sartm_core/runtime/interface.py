@@ -19,7 +19,7 @@ def interface(bundle: Bundle) -> dict[str, tuple[str, list[int]]]:
     """Name -> (NumPy's name of the dtype, shape) of a bundle's inputs and outputs."""
     height, width = bundle.input_size
     return {
-        "rgb": ("uint8", [1, height, width, 3]),
+        "rgb": ("uint8", [1, *bundle.rgb_size, 3]),
         "thermal": ("uint8", [1, height, width, 1]),
         "thermal_valid": ("uint8", [1, height, width, 1]),
         "present": ("float32", [1, 2]),

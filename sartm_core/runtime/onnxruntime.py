@@ -15,6 +15,8 @@ from sartm_core.frames import Image
 from sartm_core.runtime.interface import batch_of_one, check_interface
 
 _SEVERITY_ERROR = 3
+_EXACT_INT8 = ("session.x64quantprecision", "1")
+"""Sums of INT8 products that do not saturate, on CPUs without VNNI too, where they take longer."""
 _BUILDS = ("onnxruntime", "onnxruntime-gpu", "onnxruntime-openvino")  # one replaces the other
 _DTYPES = {"tensor(uint8)": "uint8", "tensor(float)": "float32"}
 
@@ -65,8 +67,6 @@ class OnnxRuntime:
         precision: of its file.
         threads: CPU threads.
         provider: a name in :data:`PROVIDERS`.
-        as_written: compute every operator as the file says, without fusing any, which is slow. On
-            a CPU without VNNI fused INT8 convolutions saturate; as written they do not.
 
     Raises:
         SartmError: onnxruntime is not installed, lacks the provider or refuses the model, or the
@@ -80,7 +80,6 @@ class OnnxRuntime:
         precision: str,
         threads: int,
         provider: str = "cpu",
-        as_written: bool = False,
     ) -> None:
         self.name = "onnxruntime" if provider == "cpu" else f"onnxruntime:{provider}"
         self.device = PROVIDERS[provider].device
@@ -88,7 +87,6 @@ class OnnxRuntime:
         self._session = open_session(
             bundle.model_path(precision),
             threads,
-            as_written=as_written,
             provider=provider,
             precision=precision,
         )
@@ -121,7 +119,6 @@ def open_session(
     threads: int,
     *,
     memory_pattern: bool = False,
-    as_written: bool = False,
     provider: str = "cpu",
     precision: str = "fp32",
 ) -> Any:
@@ -132,7 +129,6 @@ def open_session(
         threads: CPU threads.
         memory_pattern: plan one block for all tensors, as ONNX Runtime does by default. It costs
             100 MB more for sartm-s and no less time.
-        as_written: without graph optimisation.
         provider: a name in :data:`PROVIDERS`.
         precision: of the file.
 
@@ -159,8 +155,7 @@ def open_session(
     options.inter_op_num_threads = 1
     options.enable_mem_pattern = memory_pattern
     options.log_severity_level = _SEVERITY_ERROR
-    if as_written:
-        options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+    options.add_session_config_entry(*_EXACT_INT8)
     settings = _settings(provider, threads, precision)
     try:
         session = ort.InferenceSession(

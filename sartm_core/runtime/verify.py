@@ -40,7 +40,7 @@ def verify(bundle: Bundle, runtime: Runtime) -> Verification:
     """Compare a runtime with the masks that ONNX Runtime on a CPU gave in fp32.
 
     Raises:
-        SartmError: the bundle has no sample frames, or not of its input size.
+        SartmError: the bundle has no sample frames, or not of its size.
     """
     if not bundle.sample_path.is_file():
         raise SartmError(
@@ -51,11 +51,11 @@ def verify(bundle: Bundle, runtime: Runtime) -> Verification:
     with np.load(bundle.sample_path, allow_pickle=False) as sample:
         rgb, thermal = sample["rgb"], sample["thermal"]
         valid, expected = sample["thermal_valid"], sample["mask"]
-    if rgb.shape[1:3] != bundle.input_size:
+    if rgb.shape[1:3] != bundle.rgb_size:
         raise SartmError(
             f"{bundle.sample_path} has frames of another size",
             got=rgb.shape[1:3],
-            expected=bundle.input_size,
+            expected=bundle.rgb_size,
         )
     present = np.ones(2, np.float32)
     classes = len(bundle.classes)

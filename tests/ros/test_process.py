@@ -77,6 +77,7 @@ def test_masks_come_out_of_another_process(probe: Probe, tiny_bundle: Path) -> N
     assert rgb["received"] == rgb["published"] + sum(rgb["dropped"].values())
     assert thermal["received"] == thermal["used"] + sum(thermal["unused"].values())
     assert rgb["published"] == len(probe.masks) == len(probe.infos)
+    assert re.search(r"\[INFO\] .*segment\]: runtime onnxruntime\S*: ", log), "what auto took, why"
     last = values(probe.status("rgb input"))
     assert int(last["published"]) == rgb["published"], "the last report is sent before the end"
     assert int(last["in_flight"]) == 0

@@ -7,7 +7,8 @@ flags are gone since TensorRT 11.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -70,12 +71,15 @@ def build_engine(
     config = library.required(builder.create_builder_config(), "has no settings", _OTHER_RUNTIME)
     config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, WORKSPACE_BYTES)
     config.builder_optimization_level = OPTIMIZATION_LEVEL
-    if on_progress is not None:
-        config.progress_monitor = _monitor(trt, on_progress)
+    monitor = _monitor(trt, on_progress or (lambda share: None))
+    config.progress_monitor = monitor
     if library.name == "tensorrt":
         _set_timings(config, timings)
+    plan = builder.build_serialized_network(network, config)
+    if monitor.interrupted_by is not None:
+        raise monitor.interrupted_by
     engine = library.required(
-        builder.build_serialized_network(network, config),
+        plan,
         f"could not build an engine from {path}",
         "free the GPU's memory and build again; if that is not the reason, " + _OTHER_RUNTIME,
     )
@@ -147,27 +151,39 @@ def _monitor(trt: Any, on_progress: Progress) -> Any:
             self._whole = _Phase(0.0, 2.0, 2.0, 2.0)  # of which the outermost phase is half
             self._phases: dict[str, tuple[_Phase, _Phase]] = {}  # with the one around it
             self._reached = 0.0
+            self.interrupted_by: BaseException | None = None
 
         def phase_start(self, phase_name: str, parent_phase: str | None, num_steps: int) -> None:
-            around, _ = self._phases.get(parent_phase or "", (self._whole, None))
-            room = (around.step_end - around.now) / 2
-            step = room / max(1, num_steps)
-            inner = _Phase(around.now, around.now + step, step, around.now + room)
-            self._phases[phase_name] = (inner, around)
+            with self._interruptible():
+                around, _ = self._phases.get(parent_phase or "", (self._whole, None))
+                room = (around.step_end - around.now) / 2
+                step = room / max(1, num_steps)
+                inner = _Phase(around.now, around.now + step, step, around.now + room)
+                self._phases[phase_name] = (inner, around)
 
         def step_complete(self, phase_name: str, step: int) -> bool:
-            if phase_name in self._phases:
-                phase, _ = self._phases[phase_name]
-                phase.now = phase.step_end
-                phase.step_end = min(phase.step_end + phase.step, phase.end)
-                self._reach(phase.now)
-            return True  # go on
+            with self._interruptible():
+                if phase_name in self._phases:
+                    phase, _ = self._phases[phase_name]
+                    phase.now = phase.step_end
+                    phase.step_end = min(phase.step_end + phase.step, phase.end)
+                    self._reach(phase.now)
+            return self.interrupted_by is None  # False ends the build
 
         def phase_finish(self, phase_name: str) -> None:
-            if phase_name in self._phases:
-                phase, around = self._phases.pop(phase_name)
-                around.now = max(around.now, phase.end)
-                self._reach(phase.end)
+            with self._interruptible():
+                if phase_name in self._phases:
+                    phase, around = self._phases.pop(phase_name)
+                    around.now = max(around.now, phase.end)
+                    self._reach(phase.end)
+
+        @contextmanager
+        def _interruptible(self) -> Iterator[None]:
+            """What is raised while TensorRT calls, Ctrl-C above all, would be lost in its C++."""
+            try:
+                yield
+            except BaseException as error:
+                self.interrupted_by = error
 
         def _reach(self, share: float) -> None:
             if share > self._reached:

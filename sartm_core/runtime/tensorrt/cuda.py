@@ -24,7 +24,8 @@ from sartm_core.errors import SartmError
 
 logger = logging.getLogger(__name__)
 
-_CAPABILITY_MAJOR, _CAPABILITY_MINOR, _INTEGRATED = 75, 76, 18  # CUdevice_attribute
+# CUdevice_attribute
+_CAPABILITY_MAJOR, _CAPABILITY_MINOR, _INTEGRATED, _MULTIPROCESSORS = 75, 76, 18, 16
 _NON_BLOCKING = 1  # CU_STREAM_NON_BLOCKING: does not wait for the default stream
 _PORTABLE, _DEVICE_MAP = 1, 2  # CU_MEMHOSTALLOC_*: pinned for all contexts; seen by the GPU
 _THREAD_LOCAL = 1  # CU_STREAM_CAPTURE_MODE_THREAD_LOCAL: other threads may go on as they like
@@ -81,6 +82,7 @@ class Device:
     Attributes:
         name: as its maker calls it.
         compute_capability: e.g. 8.7.
+        multiprocessors: how many; a Jetson's power mode may switch some of them off.
         integrated: it shares the CPU's memory, as on a Jetson.
 
     Raises:
@@ -100,6 +102,7 @@ class Device:
         self.name = name.value.decode()
         major, minor = self._attribute(_CAPABILITY_MAJOR), self._attribute(_CAPABILITY_MINOR)
         self.compute_capability = f"{major}.{minor}"
+        self.multiprocessors = self._attribute(_MULTIPROCESSORS)
         self.integrated = bool(self._attribute(_INTEGRATED))
         self._context = c_void_p()
         self.call("cuDevicePrimaryCtxRetain", ctypes.byref(self._context), self._device)
@@ -110,6 +113,9 @@ class Device:
         self.call("cuCtxSetCurrent", self._context)
 
     def close(self) -> None:
+        """Give the device back; the calling thread is left without it, for CUDA does not see to it
+        that a context which is no more is nobody's."""
+        self.release("cuCtxSetCurrent", None)
         self.release("cuDevicePrimaryCtxRelease_v2", self._device)
 
     def call(self, function: str, *arguments: Any) -> None:

@@ -22,7 +22,13 @@ from pathlib import Path
 from typing import Any
 
 from sartm_core.errors import SartmError
-from sartm_core.files import cache_folder, sha256_file, write_bytes_atomic, write_json_atomic
+from sartm_core.files import (
+    atomic_path,
+    cache_folder,
+    sha256_file,
+    write_bytes_atomic,
+    write_json_atomic,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -43,6 +49,7 @@ class EngineKey:
         version: of that module, in full.
         gpu: its name.
         compute_capability: of the GPU.
+        multiprocessors: of the GPU: every Orin has the same name.
         shapes: name -> shape of inputs and outputs.
         options: what the builder was told.
     """
@@ -54,6 +61,7 @@ class EngineKey:
     version: str
     gpu: str
     compute_capability: str
+    multiprocessors: int
     shapes: Mapping[str, list[int]]
     options: Mapping[str, Any]
 
@@ -92,6 +100,21 @@ class CachedEngine:
     path: Path
     facts: Mapping[str, Any]
 
+    def read(self) -> bytes:
+        """The engine.
+
+        Raises:
+            SartmError: the file is gone since it was found.
+        """
+        try:
+            return self.path.read_bytes()
+        except OSError as error:
+            raise SartmError(
+                f"the engine {self.path} cannot be read",
+                got=error.strerror or error,
+                remedy="start again",
+            ) from error
+
 
 class EngineCache:
     """A folder of engines.
@@ -110,16 +133,19 @@ class EngineCache:
         logged."""
         path = self._path(key)
         if not path.is_file():
-            self._log_relatives(key)
             return None
         facts = read_facts(path)
-        if problem := _problem(path, facts, key):
+        try:
+            problem = _problem(path, facts, key)
+        except OSError as error:
+            problem = f"it cannot be read ({error.strerror or error})"
+        if problem:
             logger.warning("%s is not used: %s", path, problem)
             return None
         return CachedEngine(path, facts)
 
     def store(self, key: EngineKey, engine: bytes, facts: Mapping[str, Any]) -> CachedEngine:
-        """Keep an engine, in place of any other of its key.
+        """Keep an engine, in place of any other of its key: both files, or none.
 
         Raises:
             SartmError: it cannot be written; what was there before is intact.
@@ -127,10 +153,13 @@ class EngineCache:
         path = self._path(key)
         digest = hashlib.sha256(engine).hexdigest()
         whole = {"key": asdict(key), "sha256": digest, **facts}
-        with _explained(self.folder):
-            write_bytes_atomic(path, engine)
+        with _explained(self.folder), atomic_path(path) as aside:
+            aside.write_bytes(engine)
             write_json_atomic(path.with_suffix(".json"), whole)
-        self._evict(keep=path)
+        try:
+            self._evict(keep=path)
+        except OSError as error:
+            logger.warning("%s stays larger than its limit: %s", self.folder, error)
         return CachedEngine(path, whole)
 
     def note(self, cached: CachedEngine, **facts: Any) -> CachedEngine:
@@ -152,13 +181,17 @@ class EngineCache:
 
     def timings(self, key: EngineKey) -> bytes:
         """What an earlier build measured on this GPU; empty if nothing."""
-        path = self.folder / key.timings_name
-        return path.read_bytes() if path.is_file() else b""
+        try:
+            return (self.folder / key.timings_name).read_bytes()
+        except OSError:
+            return b""
 
     def store_timings(self, key: EngineKey, timings: bytes) -> None:
-        """Keep what a build measured."""
-        with _explained(self.folder):
+        """Keep what a build measured; where that cannot be written, the next build takes longer."""
+        try:
             write_bytes_atomic(self.folder / key.timings_name, timings)
+        except OSError as error:
+            logger.warning("timings of layers are not kept in %s: %s", self.folder, error)
 
     @contextmanager
     def lock(self, room: int) -> Iterator[None]:
@@ -176,11 +209,12 @@ class EngineCache:
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             handle = os.open(self.folder / _LOCK, os.O_RDWR | os.O_CREAT, 0o666)
         try:
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                logger.info("waiting for another process that builds in %s", self.folder)
-                fcntl.flock(handle, fcntl.LOCK_EX)
+            with _explained(self.folder):  # some network file systems have no locks
+                try:
+                    fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    logger.warning("waiting for another process that builds in %s", self.folder)
+                    fcntl.flock(handle, fcntl.LOCK_EX)
             yield
         finally:
             os.close(handle)  # which unlocks, as does the death of the process
@@ -188,13 +222,14 @@ class EngineCache:
     def _path(self, key: EngineKey) -> Path:
         return self.folder / (key.stem + ENGINE_SUFFIX)
 
-    def _log_relatives(self, key: EngineKey) -> None:
-        """Why the engines of this model that are there are not the one that is wanted."""
+    def warn_of_others(self, key: EngineKey) -> None:
+        """Log why the engines of this model that are there are not the one that is wanted."""
         wanted = asdict(key)
         for sidecar in sorted(self.folder.glob(key.pattern)):
             has = read_facts(sidecar).get("key", {})
             other = [f"{name} {has.get(name)}" for name in wanted if has.get(name) != wanted[name]]
-            logger.info("%s is not for here: %s", sidecar.stem, ", ".join(other))
+            if other:
+                logger.warning("%s is not for here: it has %s", sidecar.stem, ", ".join(other))
 
     def _evict(self, keep: Path) -> None:
         engines = sorted(
@@ -222,7 +257,7 @@ def read_facts(path: Path) -> dict[str, Any]:
         facts = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
-    return facts if isinstance(facts, dict) else {}
+    return facts if isinstance(facts, dict) and isinstance(facts.get("key"), dict) else {}
 
 
 def _problem(path: Path, facts: Mapping[str, Any], key: EngineKey) -> str:

@@ -105,13 +105,14 @@ def load_library(name: str) -> Library:
     """
     try:
         trt = import_module(name)
-    except (ImportError, OSError) as error:  # OSError: a library of CUDA that is missing
+        version = str(trt.__version__)
+    # OSError: a library of CUDA is missing. AttributeError: an empty folder is left of the package.
+    except (ImportError, OSError, AttributeError) as error:
         raise SartmError(
-            f"{name} is not installed",
+            f"{name} is not installed, or not whole",
             got=error,
             remedy=f"{_REMEDIES[name]}; or use runtime=onnxruntime",
         ) from error
-    version = str(trt.__version__)
     if name == "tensorrt" and tuple(int(part) for part in version.split(".")[:2]) < _OLDEST:
         raise SartmError(
             "this TensorRT is too old: it does not know strongly typed networks",

@@ -16,12 +16,12 @@ from sartm_core.errors import SartmError
 from sartm_core.runtime.interface import check_interface
 from sartm_core.runtime.tensorrt.builder import numpy_dtype
 from sartm_core.runtime.tensorrt.cuda import Block, CudaError, Device, Graph, Stream
+from sartm_core.runtime.tensorrt.engine_cache import CachedEngine
 from sartm_core.runtime.tensorrt.library import Library
 
 logger = logging.getLogger(__name__)
 
 _ALIGNMENT = 256  # of each tensor's address, as CUDA's own allocations have it
-_REBUILD = "remove it (`sartm cache rm NAME`) and build it again (`sartm build-engine`)"
 _MEMORY = "free the GPU's memory, or use runtime=onnxruntime"
 
 Tensors = dict[str, npt.NDArray[np.generic]]
@@ -39,16 +39,19 @@ class Runner:
     Args:
         library: that built the engine.
         device: that it was built for; the caller closes it.
-        engine: as TensorRT serialized it.
+        cached: the engine.
         bundle: whose network it is.
 
     Raises:
-        SartmError: TensorRT does not take the engine, its inputs and outputs are not the bundle's,
-            or the GPU's memory does not suffice.
+        SartmError: the engine is gone, TensorRT does not take it, its inputs and outputs are not
+            the bundle's, or the GPU's memory does not suffice.
     """
 
-    def __init__(self, library: Library, device: Device, engine: bytes, bundle: Bundle) -> None:
+    def __init__(
+        self, library: Library, device: Device, cached: CachedEngine, bundle: Bundle
+    ) -> None:
         self._library, self._device = library, device
+        self._rebuild = f"remove {cached.path} and build it again (`sartm build-engine`)"
         self._lock = threading.Lock()
         device.use()
         library.messages.clear()
@@ -58,7 +61,9 @@ class Runner:
                 library.trt.Runtime(library.log), "has no runtime", _MEMORY
             )
             self._engine = library.required(
-                self._runtime.deserialize_cuda_engine(engine), "does not take the engine", _REBUILD
+                self._runtime.deserialize_cuda_engine(cached.read()),
+                "does not take the engine",
+                self._rebuild,
             )
             inputs, outputs = _tensors(library.trt, self._engine)
             check_interface(bundle, inputs | outputs)
@@ -114,7 +119,7 @@ class Runner:
             self._library.required(
                 self._context.set_tensor_address(name, address),
                 f"does not take the address of '{name}'",
-                _REBUILD,
+                self._rebuild,
             )
         return placed
 
@@ -133,7 +138,7 @@ class Runner:
         self._library.required(
             self._context.execute_async_v3(self._stream.handle),
             "did not run the network",
-            "start the process again; if it happens again, " + _REBUILD,
+            "start the process again; if it happens again, " + self._rebuild,
         )
         self._outputs.block.download(self._stream)
 

@@ -105,8 +105,7 @@ class TensorrtRuntime:
         """Load the engine of a precision; False if its masks are wrong, now or when it was new."""
         cached = self._find_or_build(bundle, precision)
         if not _rejected(cached):
-            engine = cached.path.read_bytes()
-            self._runner = Runner(self._library, self._device, engine, bundle)
+            self._runner = Runner(self._library, self._device, cached, bundle)
             self.precision = precision
             with ExitStack() as stack:
                 stack.callback(self._runner.close)
@@ -138,8 +137,10 @@ class TensorrtRuntime:
         key = engine_key(library, self._device, bundle, precision)
         if cached := cache.find(key):
             return cached
+        cache.warn_of_others(key)
         if not self._allow_build:
-            raise _missing(bundle, key, cache.folder)
+            raise _missing(bundle, key, cache)
+        self._on_progress(0.0)  # the wait for another process that builds is part of it
         with cache.lock(room=bundle.model_path(precision).stat().st_size):
             if cached := cache.find(key):  # built by the process that held the lock
                 return cached
@@ -196,6 +197,7 @@ def engine_key(library: Library, device: Device, bundle: Bundle, precision: str)
         version=library.version,
         gpu=device.name,
         compute_capability=device.compute_capability,
+        multiprocessors=device.multiprocessors,
         shapes={name: shape for name, (_, shape) in interface(bundle).items()},
         options=build_options(library),
     )
@@ -216,12 +218,15 @@ def _rejected(cached: CachedEngine) -> bool:
     return not cached.facts.get("verification", {"ok": True})["ok"]
 
 
-def _missing(bundle: Bundle, key: EngineKey, folder: Path) -> SartmError:
+def _missing(bundle: Bundle, key: EngineKey, cache: EngineCache) -> SartmError:
     command = ["sartm", "build-engine", str(bundle.path), "--runtime", key.module]
+    command += ["--precision", key.precision]
+    if cache.folder != EngineCache().folder:
+        command += ["--engine-cache", str(cache.folder)]
     return SartmError(
         f"no engine of bundle '{bundle.name}' in {key.precision} for this machine",
-        got=f"none in {folder} for {key.module} {key.version} on {key.gpu}",
-        remedy=shlex.join([*command, "--precision", key.precision]),
+        got=f"none in {cache.folder} for {key.module} {key.version} on {key.gpu}",
+        remedy=shlex.join(command),
     )
 
 

@@ -37,10 +37,11 @@ class FakeDriver:
         integrated: a GPU like a Jetson's.
         free: bytes that may still be allocated.
         calls: how often each function was called.
+        current: the context that threads work in, all of them; 0 = none.
     """
 
     def __init__(self, name: str = "Fake Orin", capability: tuple[int, int] = (8, 7)) -> None:
-        self.name, self.capability = name, capability
+        self.name, self.capability, self.multiprocessors = name, capability, 16
         self.integrated = False
         self.free = 1 << 40
         self.fails: dict[str, int] = {}
@@ -49,7 +50,7 @@ class FakeDriver:
         self.queues: dict[int, list[Work]] = {}
         self.captures: dict[int, list[Work]] = {}
         self.graphs: dict[int, list[Work]] = {}
-        self.contexts = 0
+        self.contexts = self.current = 0
         self._handles = iter(range(1 << 20, 1 << 30))
 
     def __getattr__(self, name: str) -> Callable[..., int]:
@@ -92,9 +93,9 @@ class FakeDriver:
         out.value = self.name.encode()
 
     def _cuDeviceGetAttribute(self, out: Any, attribute: int, device: int) -> None:
-        out._obj.value = {75: self.capability[0], 76: self.capability[1], 18: self.integrated}[
-            attribute
-        ]
+        major, minor = self.capability
+        known = {75: major, 76: minor, 18: self.integrated, 16: self.multiprocessors}
+        out._obj.value = known[attribute]
 
     def _cuDevicePrimaryCtxRetain(self, out: Any, device: int) -> None:
         self.contexts += 1
@@ -104,7 +105,8 @@ class FakeDriver:
         self.contexts -= 1
 
     def _cuCtxSetCurrent(self, context: Any) -> int:
-        return SUCCESS if self.contexts else INVALID_HANDLE
+        self.current = number(context)
+        return SUCCESS if self.contexts or not self.current else INVALID_HANDLE
 
     def _allocate(self, out: Any, size: int) -> int:
         if size > self.free:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -9,12 +10,16 @@ from typing import Any
 
 import numpy as np
 import onnx
+import pytest
 from onnx import numpy_helper
 
 from sartm_core.bundle import SAMPLE, Bundle, load_bundle, write_bundle
 from sartm_core.runtime import create_runtime
+from sartm_core.runtime.tensorrt import cuda
+from sartm_core.runtime.tensorrt.library import load_library
 from tests.bundles import CAR, PERSON, write_tiny_bundle
 from tests.core.runtime.tensorrt.fake_cuda import FakeDriver
+from tests.core.runtime.tensorrt.fake_tensorrt import fake_tensorrt
 
 Change = Callable[[onnx.ModelProto], None]
 
@@ -42,6 +47,18 @@ class Machine:
 
     def engines(self) -> list[Path]:
         return sorted(self.cache.glob("*.engine"))
+
+
+def fake_machine(
+    patch: pytest.MonkeyPatch, cache: Path, name: str = "tensorrt", version: str = "10.3.0"
+) -> Machine:
+    """Put the fakes in the place of NVIDIA's module and driver."""
+    driver = FakeDriver()
+    trt = fake_tensorrt(driver, version, name)
+    patch.setitem(sys.modules, name, trt)
+    patch.setattr(cuda, "_load_driver", lambda: driver)
+    load_library.cache_clear()
+    return Machine(driver, trt, cache)
 
 
 def write_whole_bundle(folder: Path, **wrong: Change) -> Bundle:

@@ -102,6 +102,13 @@ def test_nothing_is_left_behind(driver: FakeDriver) -> None:
     assert driver.held == 0
 
 
+def test_no_thread_is_left_in_a_context_that_is_no_more(driver: FakeDriver) -> None:
+    device = Device()
+    assert driver.current
+    device.close()
+    assert (driver.current, driver.contexts) == (0, 0)
+
+
 def fail() -> None:
     raise SartmError("not recorded")
 

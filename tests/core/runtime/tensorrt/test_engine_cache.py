@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import json
-import logging
 import os
 import shutil
 import subprocess
@@ -52,6 +53,7 @@ def test_an_engine_is_built_once(machine: Machine, bundle: Bundle) -> None:
         {"module": "tensorrt_rtx"},
         {"gpu": "Orin NX"},
         {"compute_capability": "8.6"},
+        {"multiprocessors": 8},
         {"precision": "fp16"},
         {"shapes": {"rgb": [1, 64, 64, 3]}},
         {"options": {"optimization_level": 5}},
@@ -74,10 +76,20 @@ def test_engines_of_another_tensorrt_or_gpu_are_not_for_here(
     newer = fake_tensorrt(machine.driver, "10.16.1.11")
     monkeypatch.setitem(sys.modules, "tensorrt", newer)
     load_library.cache_clear()
-    with caplog.at_level(logging.INFO, logger="sartm_core.runtime.tensorrt"):
-        machine.start(bundle).close()
-    assert "is not for here: version 10.3.0, gpu Fake Orin, compute_capability 8.7" in caplog.text
+    machine.start(bundle).close()
+    assert caplog.text.count("is not for here: ") == 1
+    assert "it has version 10.3.0, gpu Fake Orin, compute_capability 8.7" in caplog.text
     assert len(machine.engines()) == 2
+
+
+def test_engines_of_a_larger_gpu_of_the_same_name_are_not_for_here(
+    machine: Machine, bundle: Bundle
+) -> None:
+    """A card that is moved from an AGX Orin to an Orin Nano, both of which are called Orin."""
+    machine.start(bundle).close()
+    machine.driver.multiprocessors = 8
+    with pytest.raises(SartmError, match="remedy: sartm build-engine"):
+        machine.start(bundle, allow_build=False)
 
 
 def _truncate(engine: Path) -> None:
@@ -106,6 +118,16 @@ def _garbled(engine: Path) -> None:
     engine.with_suffix(".json").write_text('{"key": ')
 
 
+def _keyless(engine: Path) -> None:
+    engine.with_suffix(".json").write_text('{"key": null}')
+
+
+def _unreadable(engine: Path) -> None:
+    """A file whose first byte cannot be read."""
+    engine.unlink()
+    engine.symlink_to("/proc/self/mem")
+
+
 @pytest.mark.parametrize(
     ("damage", "reason"),
     [
@@ -114,6 +136,8 @@ def _garbled(engine: Path) -> None:
         (_foreign, "it was built for {'bundle': 'tiny'"),
         (_nameless, "nothing says what it is"),
         (_garbled, "nothing says what it is"),
+        (_keyless, "nothing says what it is"),
+        (_unreadable, "it cannot be read (Input/output error)"),
     ],
 )
 def test_a_damaged_engine_is_built_again_and_never_loaded(
@@ -169,6 +193,34 @@ def test_the_engine_that_was_not_used_for_longest_is_evicted(
     assert [*tmp_path.glob("*.engine")] == [large.path]
 
 
+def test_what_cannot_be_evicted_does_not_cost_what_was_built(
+    key: EngineKey, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "folder.engine").mkdir()
+    cache = EngineCache(tmp_path, limit_bytes=50)
+    assert cache.store(key, bytes(100), {}).read() == bytes(100)
+    assert f"{tmp_path} stays larger than its limit" in caplog.text
+
+
+def test_an_engine_that_vanishes_while_it_is_loaded(key: EngineKey, tmp_path: Path) -> None:
+    """Another process evicts it, or its user says `sartm cache rm`."""
+    cached = EngineCache(tmp_path).store(key, bytes(100), {})
+    cached.path.unlink()
+    with pytest.raises(SartmError, match=r"cannot be read; got No such file .*; remedy: start"):
+        cached.read()
+
+
+def test_a_file_system_without_locks(
+    machine: Machine, bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_locks(handle: int, operation: int) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(fcntl, "flock", no_locks)
+    with pytest.raises(SartmError, match="cannot be written; got No locks available"):
+        machine.start(bundle)
+
+
 def test_the_users_cache_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.delenv("SARTM_CACHE", raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
@@ -180,17 +232,15 @@ def test_the_users_cache_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
 BUILDER = """
 import logging, sys
 from pathlib import Path
+from pytest import MonkeyPatch
 from sartm_core.bundle import load_bundle
-from tests.core.runtime.tensorrt.fake_cuda import FakeDriver
-from tests.core.runtime.tensorrt.fake_tensorrt import install
+from tests.core.runtime.tensorrt.machine import fake_machine
 bundle, cache = sys.argv[1:]
 logging.basicConfig(level=logging.INFO, format="%(message)s")
-trt = install(FakeDriver())
-trt._faults.add("slow")
-from sartm_core.runtime.tensorrt import TensorrtRuntime
-runtime = TensorrtRuntime(load_bundle(bundle), precision="fp32", module="tensorrt",
-                          engine_cache=Path(cache), allow_build=True)
-print("built", trt._built, "agreement", runtime.engine.facts["verification"]["agreement"])
+machine = fake_machine(MonkeyPatch(), Path(cache))
+machine.faults.add("slow")
+runtime = machine.start(load_bundle(bundle))
+print("built", machine.built, "agreement", runtime.engine.facts["verification"]["agreement"])
 """
 
 
@@ -240,14 +290,28 @@ def test_a_full_disk(machine: Machine, key: EngineKey, small_disk: Path) -> None
     """What was there before stays whole, and no half file joins it."""
     cache = EngineCache(small_disk)
     kept = cache.store(key, bytes(20_000), {"created": "before"})
-    for unwritten in (key, replace(key, precision="fp16")):
-        with pytest.raises(SartmError, match=r"cannot be written; got No space left.*cache rm"):
-            cache.store(unwritten, bytes(60_000), {})
+    long = "x" * 5000  # a sidecar of two pages, where the engine leaves one
+    for size, facts in ((60_000, {}), (36_000, {"created": long})):
+        for unwritten in (key, replace(key, precision="fp16")):
+            with pytest.raises(SartmError, match=r"cannot be written; got No space left.*cache rm"):
+                cache.store(unwritten, bytes(size), facts)
     found = cache.find(key)
     assert found is not None
     assert found.facts["created"] == "before"
     assert found.path.read_bytes() == bytes(20_000)
     assert [*small_disk.glob("*.engine")] == [kept.path]
+
+
+def test_an_engine_fits_where_the_timings_do_not(
+    machine: Machine, bundle: Bundle, small_disk: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It was built, and it runs."""
+    page, engine = 4096, bundle.model_path().stat().st_size
+    room = -(-(engine + 100) // page) * page + page  # the engine and its sidecar
+    (small_disk / "ballast").write_bytes(bytes((64 << 10) - room))
+    machine.start(bundle, engine_cache=small_disk).close()
+    assert "timings of layers are not kept" in caplog.text
+    assert len([*small_disk.glob("*.engine")]) == 1
 
 
 def test_a_full_disk_is_refused_before_anything_is_built(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -36,7 +37,11 @@ from tests.core.runtime.tensorrt.machine import Machine, write_whole_bundle
             r"conv_1: out of memory; remedy: free the GPU's memory",
         ),
         ("no runtime", "has no runtime"),
-        ("no engine", "does not take the engine; got The engine plan file is not compatible"),
+        (
+            "no engine",
+            "does not take the engine; got The engine plan file is not compatible.*; remedy: "
+            r"remove /.*\.engine and build it again",
+        ),
         ("no context", "cannot start the engine; got Requested amount of GPU memory"),
         ("address", "does not take the address of 'rgb'"),
         ("enqueue", r"did not run the network; got enqueueV3: Error Code 3"),
@@ -48,6 +53,19 @@ def test_what_tensorrt_refuses(machine: Machine, bundle: Bundle, fault: str, mes
         machine.start(bundle)
     assert "\n" not in str(told.value)
     assert machine.driver.held == 0
+
+
+def test_ctrl_c_ends_a_build(machine: Machine, bundle: Bundle) -> None:
+    """It comes while TensorRT calls, and is no failure to build."""
+
+    def interrupt(share: float) -> None:
+        if share > 0.2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        machine.start(bundle, on_progress=interrupt)
+    assert (machine.built, machine.driver.held) == (0, 0)
+    machine.start(bundle).close()  # the lock is free
 
 
 @pytest.mark.parametrize(
@@ -141,10 +159,12 @@ def test_jetpack_6_0_is_refused(machine: Machine, bundle: Bundle) -> None:
 
 
 @pytest.mark.parametrize("module", ["tensorrt", "tensorrt_rtx"])
+@pytest.mark.parametrize("left", [None, ModuleType("an empty folder")], ids=["nothing", "folder"])
 def test_a_missing_module_names_the_command(
-    bundle: Bundle, monkeypatch: pytest.MonkeyPatch, module: str
+    bundle: Bundle, monkeypatch: pytest.MonkeyPatch, module: str, left: ModuleType | None
 ) -> None:
-    monkeypatch.setitem(sys.modules, module, None)
+    """A folder without code is what pip may leave behind; Python imports it without a word."""
+    monkeypatch.setitem(sys.modules, module, left)
     load_library.cache_clear()
-    with pytest.raises(SartmError, match=rf"{module} is not installed; .*pip install.*onnxruntime"):
+    with pytest.raises(SartmError, match=rf"{module} is not installed.*pip install.*onnxruntime"):
         create_runtime(module, bundle)

@@ -69,6 +69,13 @@ def test_a_student_compiles_in_every_precision(student: Path) -> None:
     assert set(compiled(student)) == {"fp32", "fp16", "int8"}
 
 
+def test_a_student_for_a_camera_compiles(student: Path, tmp_path: Path) -> None:
+    from sartm_core.export.camera import fit_camera
+
+    fitted = fit_camera(load_bundle(student), (1080, 1920), tmp_path / "camera")
+    assert set(compiled(fitted.path)) == {"fp32", "fp16", "int8"}
+
+
 def test_a_teacher_compiles(teacher: Path) -> None:
     assert set(compiled(teacher)) == {"fp32"}
 

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from sartm_core.bundle import Bundle
+from sartm_core.cli import main
 from sartm_core.errors import SartmError
 from sartm_core.runtime import choice, create_runtime
 from sartm_core.runtime.choice import choose
@@ -119,12 +120,26 @@ def test_the_log_tells_the_progress(
     assert "building the engine: 50 %" in caplog.text
 
 
-def test_without_an_engine_it_names_the_command(machine: Machine, bundle: Bundle) -> None:
+def test_without_an_engine_it_names_the_command(
+    machine: Machine, bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SARTM_CACHE", str(machine.cache.parent))
     command = f"remedy: sartm build-engine {bundle.path} --runtime tensorrt --precision fp16"
     with pytest.raises(SartmError) as told:
         machine.start(bundle, "fp16", allow_build=False)
     assert str(told.value).endswith(command)
     assert "for tensorrt 10.3.0 on Fake Orin" in str(told.value)
+
+
+def test_the_command_is_one_that_helps(
+    machine: Machine, bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It builds into the folder where the engine was looked for."""
+    with pytest.raises(SartmError, match="remedy: sartm ") as told:
+        machine.start(bundle, allow_build=False)
+    monkeypatch.setenv("SARTM_CACHE", str(machine.cache / "another"))
+    assert main(str(told.value.remedy).split()[1:]) == 0
+    machine.start(bundle, allow_build=False).close()
 
 
 def test_auto_takes_an_engine_that_is_there(
