@@ -3,8 +3,7 @@
     python -m benchmarks.precisions --data folder:PATH --data folder:OTHER --split train
 
 Writes a bundle's fp16, int8 and int8cpu files into a temporary folder, with INT8 ranges from 32 of
-the frames, and compares masks on 24 others: once with every operator computed as the file says, as
-an accelerator does, and once as ONNX Runtime fuses them on this CPU.
+the frames, and compares masks on 24 others, on ONNX Runtime.
 """
 
 from __future__ import annotations
@@ -78,36 +77,34 @@ def others(sources: list[tuple[str, str | None]]) -> list[Sample]:
 
 
 def measure(bundle: Bundle, samples: list[Sample], threads: int) -> dict[str, Any]:
-    """Agreement with fp32, and milliseconds, of each file in both ways of running it."""
+    """Agreement with fp32, and milliseconds, of each file."""
     reference, base = masks(bundle, "fp32", samples, threads)
-    rows = [{"precision": "fp32", "as_written": False, "ms": base}]
+    rows = [{"precision": "fp32", "ms": base}]
     for precision in PRECISIONS:
-        for as_written in (True, False):
-            found, ms = masks(bundle, precision, samples, threads, as_written=as_written)
-            counts = np.sum(
-                [
-                    confusion(expected, mask, len(bundle.classes))
-                    for expected, mask in zip(reference, found, strict=True)
-                ],
-                axis=0,
-            )
-            rows.append(
-                {
-                    "precision": precision,
-                    "as_written": as_written,
-                    "agreement": round(mean_iou(counts), 4),
-                    "pixels": round(float(np.trace(counts) / counts.sum()), 4),
-                    "ms": ms,
-                }
-            )
+        found, ms = masks(bundle, precision, samples, threads)
+        counts = np.sum(
+            [
+                confusion(expected, mask, len(bundle.classes))
+                for expected, mask in zip(reference, found, strict=True)
+            ],
+            axis=0,
+        )
+        rows.append(
+            {
+                "precision": precision,
+                "agreement": round(mean_iou(counts), 4),
+                "pixels": round(float(np.trace(counts) / counts.sum()), 4),
+                "ms": ms,
+            }
+        )
     return {"frames": len(samples), "threads": threads, "rows": rows}
 
 
 def masks(
-    bundle: Bundle, precision: str, samples: list[Sample], threads: int, *, as_written: bool = False
+    bundle: Bundle, precision: str, samples: list[Sample], threads: int
 ) -> tuple[list[np.ndarray], float]:
     """All masks, and the median milliseconds of the network."""
-    runtime = OnnxRuntime(bundle, precision=precision, threads=threads, as_written=as_written)
+    runtime = OnnxRuntime(bundle, precision=precision, threads=threads)
     found, spent = [], []
     with Segmenter(bundle, runtime) as segment, progress(precision, len(samples)) as bar:
         segment.warm_up()

@@ -60,9 +60,16 @@ def add_precisions(
         feeds: frames for the ranges of INT8, from :func:`calibration_feeds`.
 
     Raises:
-        SartmError: an unknown precision, or a bundle without an fp32 file or sample frames.
+        SartmError: an unknown precision, a bundle without an fp32 file or sample frames, or one for
+            a camera.
     """
     require_known(precisions)
+    if bundle.rgb_size != bundle.input_size:
+        raise SartmError(
+            f"bundle '{bundle.name}' is for a camera",
+            got="RGB images of {1}x{0}".format(*bundle.rgb_size),
+            remedy="start from the bundle that it was made from",
+        )
     wanted = [precision for precision in dict.fromkeys(precisions) if precision != "fp32"]
     kept = list(feeds) if any(name.startswith("int8") for name in wanted) else []
     source = bundle.model_path("fp32")
@@ -84,9 +91,7 @@ def add_precisions(
         }
         written = write_bundle(out, manifest, files)
     for precision in wanted:
-        engine = OnnxRuntime(
-            written, precision=precision, threads=default_threads(), as_written=True
-        )
+        engine = OnnxRuntime(written, precision=precision, threads=default_threads())
         result = verify(written, engine)
         engine.close()
         line = f"{precision}: mean IoU between its masks and those of fp32 {result.agreement:.3f}"
