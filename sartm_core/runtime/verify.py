@@ -77,7 +77,13 @@ def mean_iou(counts: Counts) -> float:
     third of road frames. Nor would the mean of the frames' own values: a class that is lost, but
     shows in few frames, would hardly lower it.
     """
+    each = class_iou(counts)
+    return 1.0 if np.isnan(each).all() else float(np.nanmean(each))
+
+
+def class_iou(counts: Counts) -> npt.NDArray[np.float64]:
+    """[C] IoU of each class, NaN where it occurs in neither mask, from [C, C+1] counts."""
     overlap = np.diag(counts)
     union = counts.sum(axis=1) + counts[:, : len(overlap)].sum(axis=0) - overlap
-    seen = union > 0
-    return float((overlap[seen] / union[seen]).mean()) if seen.any() else 1.0
+    values: npt.NDArray[np.float64] = np.where(union > 0, overlap / np.maximum(union, 1), np.nan)
+    return values
