@@ -63,6 +63,8 @@ def ask_teachers(config: Config, sources: Sequence[Source], device: torch.device
     outputs = TeacherOutputs(distill, class_table(config.data.classes), device)
     frames = [frame for source in sources for frame in source.frames]
     rank = distributed.get_rank() if world_size() > 1 else 0
+    if unasked := sum(not outputs.path(frame).is_file() for frame in frames):
+        console.print(f"asking {', '.join(distill.teachers)} about {unasked} frames")
     with progress("asking the teachers", len(frames)) as bar:
         for index, frame in enumerate(frames):
             if index % world_size() == rank and not outputs.path(frame).is_file():
