@@ -20,6 +20,7 @@ ARGUMENTS = {
     "rgb_topic": ("rgb/image", "topic of the RGB images"),
     "thermal_topic": ("thermal/image", "topic of the thermal images"),
     "runtime": ("", "engine that runs the model; empty = the parameter file's, else auto"),
+    "precision": ("", "of the model file; empty = the parameter file's, else auto"),
     "params_file": (str(CONFIG / "segment.yaml"), "parameters of the node"),
     "namespace": ("", "namespace of the node and its relative topics"),
     "autostart": ("true", "configure and activate at start; false under a lifecycle manager"),
@@ -47,7 +48,11 @@ def _segment(context: LaunchContext) -> list[Node]:
     given = {name: LaunchConfiguration(name).perform(context) for name in ARGUMENTS}
     parameters = {name: given[name].lower() == "true" for name in ("autostart", "use_sim_time")}
     # An argument that is not given must not override the parameter file.
-    for argument, parameter in (("model", "model.path"), ("runtime", "model.runtime")):
+    for argument, parameter in (
+        ("model", "model.path"),
+        ("runtime", "model.runtime"),
+        ("precision", "model.precision"),
+    ):
         if given[argument]:
             parameters[parameter] = ParameterValue(given[argument], value_type=str)
     return [

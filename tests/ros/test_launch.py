@@ -64,6 +64,7 @@ def test_arguments_are_the_documented_ones(described: Any) -> None:
         "rgb_topic",
         "thermal_topic",
         "runtime",
+        "precision",
         "params_file",
         "namespace",
         "autostart",
@@ -78,6 +79,7 @@ def test_arguments_reach_the_node(described: Any) -> None:
         rgb_topic="/cam/rgb",
         thermal_topic="/cam/thermal",
         runtime="onnxruntime",
+        precision="int8",
         params_file="my.yaml",
         namespace="robot1",
         autostart="false",
@@ -93,6 +95,7 @@ def test_arguments_reach_the_node(described: Any) -> None:
     assert file == "my.yaml"
     assert values["model.path"].args == ("sartm-s",)
     assert values["model.runtime"].args == ("onnxruntime",)
+    assert values["model.precision"].args == ("int8",)
     assert (values["autostart"], values["use_sim_time"]) == (False, True)
 
 
