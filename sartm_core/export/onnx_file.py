@@ -25,6 +25,9 @@ OUTPUTS = ("mask", "confidence")
 LOGITS = "logits"
 OPSET = 18
 LOGIT_TOLERANCE = 1e-4
+LOGIT_ROUNDING = 5e-5
+"""Part of the largest logit. ONNX Runtime rounds the factor of a resize to float32: from 640x480 to
+352x256 grey levels come out up to 0.02 beside PyTorch's, and logits of sartm-n 2e-4."""
 MASK_TOLERANCE = 1e-4  # part of the pixels, at least one: equal logits may swap
 
 Feed = dict[str, npt.NDArray[np.generic]]
@@ -116,8 +119,8 @@ def check_parity(graph: MaskGraph, path: Path, feeds: Sequence[Feed]) -> float:
         The largest difference between two logits.
 
     Raises:
-        SartmError: logits differ by more than 1e-4, or masks in more than 1 of 10,000 pixels,
-            of which one may always differ.
+        SartmError: logits differ by more than 1e-4 and 5e-5 of the largest one, or masks in more
+            than 1 of 10,000 pixels, of which one may always differ.
     """
     session = open_session(path)
     worst = 0.0
@@ -125,15 +128,17 @@ def check_parity(graph: MaskGraph, path: Path, feeds: Sequence[Feed]) -> float:
         with torch.no_grad():
             expected = graph(*(torch.from_numpy(feed[name]) for name in INPUTS))
         mask, _, logits = session.run([*OUTPUTS, LOGITS], feed)
-        difference = float(np.abs(logits - expected[2].numpy()).max())
+        theirs = expected[2].numpy()
+        difference = float(np.abs(logits - theirs).max())
+        allowed = max(LOGIT_TOLERANCE, LOGIT_ROUNDING * float(np.abs(theirs).max()))
         changed = int((mask != expected[0].numpy()).sum())
         worst = max(worst, difference)
-        if not difference <= LOGIT_TOLERANCE or changed > max(1, MASK_TOLERANCE * mask.size):
+        if not difference <= allowed or changed > max(1, MASK_TOLERANCE * mask.size):
             raise SartmError(
                 "the exported graph does not compute what PyTorch computes",
                 got=f"logits differ by {difference:.2e}, masks in {changed / mask.size:.2%} of "
                 "the pixels",
-                expected=f"at most {LOGIT_TOLERANCE:g} and {MASK_TOLERANCE:.2%}",
+                expected=f"at most {allowed:.2e} and {MASK_TOLERANCE:.2%}",
                 remedy="install the versions pinned in requirements/export.txt",
             )
     return worst
