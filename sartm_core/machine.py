@@ -37,6 +37,18 @@ def describe_machine() -> dict[str, Any]:
     }
 
 
+def sums_int8_exactly() -> bool:
+    """Whether this CPU adds INT8 products in 32 bits: x86 without VNNI adds pairs of them in 16,
+    which saturate. Where it does not say what it can do, True."""
+    if platform.machine() not in ("x86_64", "AMD64"):
+        return True
+    try:
+        words = set(Path("/proc/cpuinfo").read_text().split())
+    except FileNotFoundError:
+        return True
+    return not words.isdisjoint(("avx512_vnni", "avx_vnni", "amx_int8"))
+
+
 def git_revision() -> str:
     """Revision of the checkout that holds this code, with ``-dirty`` if files differ from it, or
     ``unknown`` outside a checkout."""

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from sartm_core.bundle import Bundle
 from sartm_core.errors import SartmError
 from sartm_core.frames import Image
+from sartm_core.machine import sums_int8_exactly
 from sartm_core.runtime.interface import batch_of_one, check_interface
 
 _REMEDIES = {
@@ -37,8 +38,8 @@ class OpenvinoRuntime:
         device: ``cpu``, ``gpu`` or ``npu``.
 
     Raises:
-        SartmError: openvino is not installed, does not see the device or refuses the model, or the
-            model's inputs and outputs are not the bundle's.
+        SartmError: openvino is not installed, does not see the device or refuses the model, the
+            CPU would saturate in int8, or the model's inputs and outputs are not the bundle's.
     """
 
     def __init__(
@@ -51,6 +52,13 @@ class OpenvinoRuntime:
         self.precision = precision
         core = _core()
         _require_device(core, device)
+        if device == "cpu" and precision == "int8" and not sums_int8_exactly():
+            raise SartmError(
+                "on this CPU openvino gives wrong masks in int8",
+                got="no VNNI, so that sums of two products saturate",
+                expected="a CPU with VNNI, or a bundle with int8cpu",
+                remedy="use precision=fp32, or runtime=onnxruntime, which adds exactly",
+            )
         settings: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY"}
         if device == "cpu":
             settings["INFERENCE_NUM_THREADS"] = threads

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -341,3 +342,16 @@ def test_the_command_line_says_it_in_one_line(
     message = capsys.readouterr().err
     assert "sartm export CKPT" in message
     assert message.strip().count("\n") == 0
+
+
+def test_openvino_refuses_int8_where_it_would_saturate(
+    tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bundle = load_bundle(tiny_bundle)
+    files = dict.fromkeys(("fp32", "int8"), bundle.manifest["files"]["fp32"])
+    bundle = replace(bundle, manifest={**bundle.manifest, "files": files})
+    monkeypatch.setattr("sartm_core.runtime.openvino.sums_int8_exactly", lambda: True)
+    create_runtime("openvino", bundle, precision="int8", threads=1).close()
+    monkeypatch.setattr("sartm_core.runtime.openvino.sums_int8_exactly", lambda: False)
+    with pytest.raises(SartmError, match=r"wrong masks in int8; got no VNNI.*remedy: use prec"):
+        create_runtime("openvino", bundle, precision="int8", threads=1)
