@@ -68,16 +68,15 @@ def measure(bundle: Bundle, sets: list[Dataset], threads: int) -> dict[str, Any]
                 runtimes.append(create_runtime(name, bundle, precision=precision, threads=threads))
             except SartmError as error:
                 missing[f"{name} {precision}"] = str(error)
+    segmenters = {(each.name, each.precision): Segmenter(bundle, each) for each in runtimes}
     rows = []
     with progress("comparing", len(runtimes) * sum(len(each.stems) for each in sets)) as bar:
         for dataset in sets:
-            masks: dict[tuple[str, str], list[Image]] = {}
-            for runtime in runtimes:
-                segment = Segmenter(bundle, runtime)
-                found = masks[runtime.name, runtime.precision] = []
-                for stem in dataset.stems:
-                    frame = dataset.read(stem)
-                    found.append(segment(frame.rgb, frame.thermal, frame.thermal_valid).mask)
+            masks: dict[tuple[str, str], list[Image]] = {key: [] for key in segmenters}
+            for stem in dataset.stems:
+                frame = dataset.read(stem)
+                for key, segment in segmenters.items():
+                    masks[key].append(segment(frame.rgb, frame.thermal, frame.thermal_valid).mask)
                     bar.advance()
             reference = masks.pop(REFERENCE)
             rows += [
