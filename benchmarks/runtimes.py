@@ -48,7 +48,7 @@ class TimedRuntime:
         size = bundle.input_size
         self.runtime = runtime
         self._frame = (
-            noise.integers(0, 256, (*size, 3), np.uint8),
+            noise.integers(0, 256, (*bundle.rgb_size, 3), np.uint8),
             noise.integers(0, 256, size, np.uint8),
             np.ones(size, np.uint8),
             np.ones(2, np.float32),

@@ -17,7 +17,9 @@ from onnx import TensorProto, helper, numpy_helper
 from sartm_core.bundle import MODEL_CARD, MODEL_FILES, SAMPLE, Bundle, write_bundle
 from sartm_core.errors import SartmError
 from sartm_core.export.onnx_file import open_session
+from sartm_core.runtime.interface import batch_of_one
 
+_FRAME = ("rgb", "thermal", "thermal_valid")
 _INPUT, _FITTED = "rgb", "rgb_fitted"
 
 
@@ -110,21 +112,13 @@ def prepend_resize(model: onnx.ModelProto, size: tuple[int, int], inside: tuple[
 def _write_sample(source: Path, model: Path, size: tuple[int, int], target: Path) -> None:
     """The scenes of ``source`` at the camera's size, and the masks that ``model`` gives of them."""
     with np.load(source, allow_pickle=False) as sample:
-        arrays = {name: sample[name] for name in ("rgb", "thermal", "thermal_valid")}
+        arrays = {name: sample[name] for name in _FRAME}
     # Repeated, not interpolated: it compresses.
     large = [cv2.resize(i, size[::-1], interpolation=cv2.INTER_NEAREST) for i in arrays["rgb"]]
     arrays["rgb"] = np.stack(large)
-    session, both = open_session(model), np.ones((1, 2), np.float32)
+    session, both = open_session(model), np.ones(2, np.float32)
     masks = [
-        session.run(
-            ["mask"],
-            {
-                "rgb": rgb[None],
-                "thermal": thermal[None, ..., None],
-                "thermal_valid": valid[None, ..., None],
-                "present": both,
-            },
-        )[0][0]
-        for rgb, thermal, valid in zip(*arrays.values(), strict=True)
+        session.run(["mask"], batch_of_one(rgb, thermal, valid, both))[0][0]
+        for rgb, thermal, valid in zip(*(arrays[name] for name in _FRAME), strict=True)
     ]
     np.savez_compressed(target, **arrays, mask=np.stack(masks))
