@@ -56,3 +56,7 @@ class BadImageError(SartmError):
     ) -> None:
         super().__init__(what, got=got, expected=expected, remedy=remedy)
         self.reason = reason
+
+
+class MissingEngineError(SartmError):
+    """An engine that would first have to be built, which takes minutes."""

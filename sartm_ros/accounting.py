@@ -108,10 +108,14 @@ class TransportLoss:
 
 
 class Ledger:
-    """The counters outside the synchroniser. Hold ``lock`` while a message changes its place."""
+    """One pair's counters outside its synchroniser.
 
-    def __init__(self) -> None:
-        self.lock = threading.RLock()
+    Args:
+        lock: held while a message changes its place; pairs that share a worker share it.
+    """
+
+    def __init__(self, lock: threading.RLock) -> None:
+        self.lock = lock
         self.rgb_received = 0
         self.rgb_published = 0
         self.rgb_dropped: Counter[str] = Counter()

@@ -8,6 +8,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable
+from dataclasses import asdict, replace
 from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray
@@ -19,23 +20,26 @@ from rclpy.task import Future
 from std_srvs.srv import SetBool, Trigger
 
 from sartm_core import segmenter as core
-from sartm_core.errors import SartmError
-from sartm_ros import parameters, qos
+from sartm_core.errors import MissingEngineError, SartmError
+from sartm_ros import qos, settings
 from sartm_ros.accounting import Accounts, Ledger
-from sartm_ros.diagnostics import Health, Latencies, Monitor, Stream, statuses
-from sartm_ros.intake import SECOND, Intake
+from sartm_ros.camera_pair import CameraPair
+from sartm_ros.camera_stream import SECOND
+from sartm_ros.class_map import ClassMap
+from sartm_ros.diagnostics import Monitor, statuses
+from sartm_ros.health import Health
 from sartm_ros.mailbox import Mailbox
-from sartm_ros.outputs import Outputs
-from sartm_ros.pairing import Pairing
+from sartm_ros.model_loader import ModelLoader
+from sartm_ros.parameters import DEMO_BUNDLE, ModelParameters
 from sartm_ros.throttle import Warnings
-from sartm_ros.worker import Job, Result, Worker
+from sartm_ros.worker import Job, Worker
 
 FINISH_WITHIN_S = 1.0
 """How long a transition waits for the mask in the making."""
 
 
 class SegmentNode(LifecycleNode):
-    """RGB and thermal images in, semantic masks out.
+    """RGB and thermal images in, semantic masks out, for one pair of cameras or several.
 
     Raises:
         SartmError: an unknown parameter, or a value that is not allowed.
@@ -52,29 +56,34 @@ class SegmentNode(LifecycleNode):
             ),
         ).value
         try:
-            self.parameters = parameters.declare(self)
+            self.settings = settings.declare(self)
         except SartmError:
             self.destroy_node()
             raise
-        self.add_on_set_parameters_callback(self._on_set_parameters)
         self._state = "unconfigured"
         self._problem = ""
         self._built: float | None = None
-        self._active_since_ns = 0
-        self._ledger = Ledger()
-        self._pairing = Pairing(self.parameters.sync)
-        self._mailbox: Mailbox[Job] = Mailbox(self._ledger.lock)
-        self._latencies = Latencies()
+        self._enabled = True
+        self._lock = threading.RLock()
         self._warnings = Warnings(self.get_logger())
+        self.pairs = [
+            CameraPair(self, name, slot, self.settings.of(name), Ledger(self._lock), self._warnings)
+            for slot, name in enumerate(self.settings.pairs)
+        ]
+        self._mailbox: Mailbox[Job] = Mailbox(self._lock, len(self.pairs))
         self._worker: Worker | None = None
-        self._outputs: Outputs | None = None
-        self._intake: Intake | None = None
+        self._loader: ModelLoader | None = None
+        self._class_map: ClassMap | None = None
         self._model: dict[str, str] = {}
+        self._in_service: ModelParameters | None = None
+        self._wanted = self.settings.common.model
+        self.add_on_set_parameters_callback(self._on_set_parameters)
         self.create_service(SetBool, "~/enable", self._on_enable)
         self.create_service(Trigger, "~/reload_model", self._on_reload)
         self._report_lock = threading.Lock()
-        self._reported = self.accounts()
+        self._reported = {pair.name: pair.accounts() for pair in self.pairs}
         self._reported_at = time.monotonic()
+        self._clock_read_ns = 0
         self._diagnostics = self.create_publisher(
             DiagnosticArray, "/diagnostics", qos.diagnostics_out()
         )
@@ -94,14 +103,9 @@ class SegmentNode(LifecycleNode):
         if self._state != "finalized":
             self.trigger_shutdown()
 
-    def accounts(self) -> Accounts:
-        """Where every message went so far."""
-        with self._ledger.lock:
-            in_flight = {
-                "mailbox": _counts(self._mailbox.waiting),
-                "model": _counts(self._mailbox.in_hand),
-            }
-            return self._ledger.accounts(self._pairing.counters, in_flight)
+    def accounts(self, pair: int = 0) -> Accounts:
+        """Where every message of a pair of cameras went so far."""
+        return self.pairs[pair].accounts()
 
     # Transitions
 
@@ -149,55 +153,63 @@ class SegmentNode(LifecycleNode):
 
     def _configure(self) -> None:
         self._problem = ""
-        if not self.parameters.model.path:
+        model = self._wanted = self.settings.common.model
+        if not model.path:
             self.get_logger().warning(
-                f"no model.path given: using {parameters.DEMO_BUNDLE}, trained on synthetic "
-                "scenes only"
+                f"no model.path given: using {DEMO_BUNDLE}, trained on synthetic scenes only"
             )
-        segmenter = self._load()
-        self._mailbox = Mailbox(self._ledger.lock)
-        self._outputs = Outputs(self)
-        self._worker = Worker(
-            self._mailbox,
-            self._ledger,
-            publish=self._publish,
-            refused=lambda error: self._warnings.refused("rgb/image", error),
-            failed=self._on_failure,
-        )
-        self._intake = Intake(self, self._ledger, self._mailbox, self._pairing, self._warnings)
-        self._use(segmenter)
+        segmenter = self._load_without_build(model)
+        self._mailbox = Mailbox(self._lock, len(self.pairs))
+        self._class_map = ClassMap(self)
+        for pair in self.pairs:
+            pair.configure(self._mailbox)
+            pair.enable(self._enabled)
+        self._worker = Worker(self._mailbox, self.pairs, failed=self._on_failure)
+        self._loader = ModelLoader(self._load)
+        if segmenter is not None:
+            self._use(model, segmenter)
+        else:
+            self._request(model)
 
     def _activate(self) -> None:
-        assert self._intake is not None
-        self._active_since_ns = time.monotonic_ns()
-        self._intake.open()
-        for stream in ("rgb", "thermal"):
-            self.get_logger().info(
-                f"{stream} images expected on {self.resolve_topic_name(f'{stream}/image')}"
-            )
+        for pair in self.pairs:
+            pair.open()
+            for stream, topic in pair.topics.items():
+                self.get_logger().info(f"{stream} images expected on {topic}")
 
     def _deactivate(self) -> None:
-        assert self._intake is not None
-        self._intake.close(self.parameters.sync)
+        for pair in self.pairs:
+            pair.close()
         self._mailbox.wait_until_idle(FINISH_WITHIN_S)
         self._report()
         self._diagnostics.wait_for_all_acked(Duration(seconds=0.2))
-        self.get_logger().info(f"accounting {json.dumps(self.accounts().as_json())}")
+        named = {pair.name: pair.accounts().as_json() for pair in self.pairs}
+        self.get_logger().info(f"accounting {json.dumps(named.get('', named))}")
 
     def _release(self) -> None:
-        if self._intake is not None:
-            self._intake.destroy()
+        if self._loader is not None:
+            self._loader.close()
         if self._worker is not None:
             self._worker.close(FINISH_WITHIN_S)
-        if self._outputs is not None:
-            self._outputs.destroy()
-        self._intake = self._worker = self._outputs = None
+        for pair in self.pairs:
+            pair.destroy()
+        if self._class_map is not None:
+            self._class_map.destroy()
+        self._worker = self._loader = self._class_map = self._in_service = None
         self._model = {}
 
     # Model
 
-    def _load(self) -> core.Segmenter:
-        model = self.parameters.model
+    def _load_without_build(self, model: ModelParameters) -> core.Segmenter | None:
+        """The model, or None if an engine must be built first, and may be."""
+        try:
+            return self._load(replace(model, allow_build=False))
+        except MissingEngineError:
+            if not model.allow_build:
+                raise
+            return None
+
+    def _load(self, model: ModelParameters) -> core.Segmenter:
         try:
             segmenter = core.load(
                 model.bundle,
@@ -207,8 +219,6 @@ class SegmentNode(LifecycleNode):
                 engine_cache=model.engine_folder,
                 allow_build=model.allow_build,
                 on_progress=self._on_progress,
-                thermal=self.parameters.thermal.spec(),
-                min_confidence=self.parameters.output.min_confidence,
             )
         finally:
             self._built = None
@@ -223,14 +233,50 @@ class SegmentNode(LifecycleNode):
         """An engine is being built: the diagnostics, which have their own thread, tell how far."""
         self._built = share
 
-    def _use(self, segmenter: core.Segmenter) -> None:
-        """Run ``segmenter`` from the next job on."""
+    def _request(
+        self,
+        model: ModelParameters,
+        answer: Callable[[str], None] = lambda problem: None,
+    ) -> None:
+        """Load ``model`` beside the one in service, then take it; ``answer`` is told what failed.
+
+        Both run in other threads than the executor's.
+        """
+        assert self._loader is not None
+        self._wanted = model
+        loader, mailbox = self._loader, self._mailbox
+
+        def take(segmenter: core.Segmenter) -> None:
+            if loader.closed:
+                segmenter.close()
+                answer("the node was cleaned up meanwhile")
+                return
+            self._use(model, segmenter)
+            answer("")
+
+        def loaded(segmenter: core.Segmenter) -> None:
+            if not mailbox.call(lambda: take(segmenter)):
+                take(segmenter)
+
+        def fail(error: Exception) -> None:
+            self._on_load_failed(model, error)
+            answer(str(error))
+
+        loader.request(model, loaded=loaded, failed=fail)
+
+    def _use(self, model: ModelParameters, segmenter: core.Segmenter) -> None:
+        """Run ``segmenter`` from the next job on; called between two jobs, or before the first."""
         assert self._worker is not None
-        assert self._outputs is not None
+        assert self._class_map is not None
+        old = self._worker.segmenters
         bundle, runtime = segmenter.bundle, segmenter.runtime
         sha256 = bundle.sha256(runtime.precision)
-        self._worker.segmenter = segmenter
-        self._outputs.announce(bundle, sha256)
+        self._worker.segmenters = [pair.segmenter(segmenter) for pair in self.pairs]
+        self._class_map.publish(bundle.classes)
+        for pair in self.pairs:
+            pair.use(bundle, sha256, self._class_map.version)
+        self._in_service = model
+        self._problem = ""
         self._model = {
             "name": bundle.name,
             "path": str(bundle.path),
@@ -238,46 +284,60 @@ class SegmentNode(LifecycleNode):
             "runtime": runtime.name,
             "device": runtime.device,
             "precision": runtime.precision,
-            "threads": str(self.parameters.model.thread_count),
+            "threads": str(model.thread_count),
         }
         self.get_logger().info(
             f"model {bundle.name} ({sha256[:12]}, {runtime.precision}) on {runtime.name} "
             f"{runtime.device}"
         )
-        self._apply(self.parameters)
+        if old:
+            old[0].close()
+
+    def _on_load_failed(self, model: ModelParameters, error: Exception) -> None:
+        service = self._in_service
+        stays = "; the old model stays in service" if service else ""
+        text = str(error) if isinstance(error, SartmError) else f"{type(error).__name__}: {error}"
+        self._problem = f"the model was not loaded: {text}{stays}"
+        self.get_logger().error(self._problem)
+        if service is None or self._wanted != model or service == model:
+            return
+        self._wanted = service
+        if self.executor is not None:
+            self.executor.create_task(self._set_back, service)
+
+    def _set_back(self, model: ModelParameters) -> None:
+        """The parameters name the model in service again."""
+        self.set_parameters(
+            [
+                Parameter(f"model.{name}", value=value)
+                for name, value in asdict(model).items()
+                if value != getattr(self.settings.common.model, name)
+            ]
+        )
 
     # Parameters and services
 
     def _on_set_parameters(self, changes: list[Parameter]) -> SetParametersResult:
         try:
-            new = parameters.changed(
-                self.parameters, changes, configured=self._state != "unconfigured"
-            )
+            new = settings.changed(self.settings, changes)
         except SartmError as error:
             return SetParametersResult(successful=False, reason=str(error))
-        old, self.parameters = self.parameters, new
-        if new.sync != old.sync:
-            if self._intake is not None:
-                self._intake.set_sync(new.sync)
-            else:
-                with self._ledger.lock:
-                    self._pairing.restart(new.sync, "parameters_changed", time.monotonic_ns())
-        self._apply(new)
+        self.settings = new
+        for pair in self.pairs:
+            pair.set_parameters(new.of(pair.name))
+            if self._worker is not None and self._worker.segmenters:
+                pair.instruct(self._worker.segmenters[pair.slot])
+        if self._loader is not None and new.common.model != self._wanted:
+            self._request(new.common.model)
         return SetParametersResult(successful=True)
 
-    def _apply(self, new: parameters.Parameters) -> None:
-        if self._worker is not None and self._worker.segmenter is not None:
-            self._worker.segmenter.thermal = new.thermal.spec()
-            self._worker.segmenter.min_confidence = new.output.min_confidence
-            self._worker.segmenter.output_size = new.output.size
-        if self._intake is not None:
-            self._intake.set_max_rate(new.output.max_rate_hz)
-
     def _on_enable(self, request: SetBool.Request, response: SetBool.Response) -> SetBool.Response:
-        if self._intake is None:
+        if self._worker is None:
             response.message = f"the node is {self._state}; remedy: configure it first"
             return response
-        self._intake.enabled = request.data
+        self._enabled = request.data
+        for pair in self.pairs:
+            pair.enable(request.data)
         response.success = True
         response.message = "enabled" if request.data else "disabled: images are dropped"
         return response
@@ -285,36 +345,17 @@ class SegmentNode(LifecycleNode):
     async def _on_reload(
         self, request: Trigger.Request, response: Trigger.Response
     ) -> Trigger.Response:
-        if self._worker is None:
+        if self._loader is None:
             response.message = f"the node is {self._state}; remedy: configure it first"
             return response
         outcome: Any = Future(executor=self.executor)
         # A finished future alone does not wake the executor that awaits it.
         outcome.add_done_callback(lambda _: self.executor.wake())
-        self._mailbox.call(lambda: outcome.set_result(self._reload()))
+        self._request(self.settings.common.model, outcome.set_result)
         problem = await outcome
         response.success = not problem
-        response.message = problem or f"model {self._model['name']} reloaded"
+        response.message = problem or f"model {self._model.get('name', '')} loaded"
         return response
-
-    def _reload(self) -> str:
-        """Load the model again, in the worker; returns what went wrong (the old one stays then)."""
-        assert self._worker is not None
-        old = self._worker.segmenter
-        try:
-            self._use(self._load())
-        except Exception as error:
-            self.get_logger().error(f"reload failed, the old model stays in service: {error}")
-            return str(error)
-        if old is not None:
-            old.close()
-        return ""
-
-    # Worker's callbacks
-
-    def _publish(self, result: Result) -> None:
-        assert self._outputs is not None
-        self._latencies.add(self._outputs.publish(result))
 
     def _on_failure(self, error: Exception) -> None:
         self._problem = f"the model failed: {error}"
@@ -335,48 +376,37 @@ class SegmentNode(LifecycleNode):
                 self.get_name(), health, self._reported, max(now - self._reported_at, 1e-3)
             )
             self._diagnostics.publish(message)
-            self._reported, self._reported_at = health.accounts, now
+            self._reported = {pair.name: pair.accounts for pair in health.pairs}
+            self._reported_at = now
             if health.model:
                 self._problem = ""
-        if health.busy_s > self.parameters.diagnostics.hang_s:
+        if health.busy_s > health.parameters.diagnostics.hang_s:
             self._end_process(health.busy_s)
 
     def _health(self) -> Health:
         since = self._mailbox.in_hand_since_ns
         inferring = since is not None and self._mailbox.in_hand is not None
+        steady_ns, clock_ns = time.monotonic_ns(), self.get_clock().now().nanoseconds
+        stands, self._clock_read_ns = clock_ns == self._clock_read_ns, clock_ns
         return Health(
             state=self._state,
-            parameters=self.parameters,
-            accounts=self.accounts(),
-            streams={stream: self._stream(stream) for stream in ("rgb", "thermal")},
-            enabled=self._intake is None or self._intake.enabled,
+            parameters=self.settings.common,
+            pairs=[pair.health() for pair in self.pairs],
+            enabled=self._enabled,
             problem=self._problem,
+            loading=self._loader is not None and self._loader.busy,
             built=self._built,
             model=self._model,
-            latencies_ms=self._latencies.summary(),
-            slowest_ms=self._latencies.take_slowest_ms(),
-            busy_s=(time.monotonic_ns() - since) / SECOND if inferring and since else 0.0,
-        )
-
-    def _stream(self, stream: str) -> Stream:
-        topic = self.resolve_topic_name(f"{stream}/image")
-        last = self._intake.last_arrival_ns[stream] if self._intake is not None else None
-        return Stream(
-            topic=topic,
-            publishers=self.count_publishers(topic),
-            silent_s=(time.monotonic_ns() - (last or self._active_since_ns)) / SECOND,
-            ever=last is not None,
+            busy_s=(steady_ns - since) / SECOND if inferring and since else 0.0,
+            clock_ahead_s=(clock_ns - steady_ns) / SECOND,
+            clock_stands=stands,
         )
 
     def _end_process(self, busy_s: float) -> None:
         """A hung engine cannot be freed: only a new process helps."""
         self.get_logger().fatal(
             f"an inference has not returned for {busy_s:.1f} s (diagnostics.hang_s "
-            f"{self.parameters.diagnostics.hang_s:g}): ending the process"
+            f"{self.settings.common.diagnostics.hang_s:g}): ending the process"
         )
         self._diagnostics.wait_for_all_acked(Duration(seconds=0.2))
         os._exit(1)
-
-
-def _counts(job: Job | None) -> int:
-    return int(job is not None and job.with_rgb)

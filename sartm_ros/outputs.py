@@ -1,16 +1,15 @@
-"""Everything that is published for a mask."""
+"""Everything that a pair of cameras gets published for a mask."""
 
 from __future__ import annotations
 
-import json
 import time
 from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from rclpy.lifecycle import LifecycleNode
 from rclpy.publisher import Publisher
+from rclpy.qos import QoSProfile
 from sensor_msgs.msg import Image
-from std_msgs.msg import String
 
 from sartm_core.bundle import Bundle
 from sartm_core.classes import ClassTable
@@ -27,35 +26,36 @@ DEGRADED = {
 
 
 class Outputs:
-    """The publishers of a configured node. ``publish`` is for the worker thread alone."""
+    """The publishers of one pair of cameras. ``publish`` is for the worker thread alone.
 
-    def __init__(self, node: LifecycleNode) -> None:
+    Args:
+        node: whose topics.
+        pair: the pair's name, between the node's name and the topics'; empty = one without a name.
+    """
+
+    def __init__(self, node: LifecycleNode, pair: str = "") -> None:
         self._node = node
-        self._class_list_version = 0
-        self._model: dict[str, str] = {}
+        self._model: dict[str, Any] = {}
         self._classes: ClassTable | None = None
-        lifecycle = node.create_lifecycle_publisher
-        self._mask = lifecycle(Image, "~/mask", qos.masks_out())
-        self._frame_info = lifecycle(DiagnosticArray, "~/frame_info", qos.masks_out())
-        self._confidence = lifecycle(Image, "~/confidence", qos.pictures_out())
-        self._mask_color = lifecycle(Image, "~/mask_color", qos.pictures_out())
-        self._overlay = lifecycle(Image, "~/overlay", qos.pictures_out())
-        # Latched topics speak before activation: a lifecycle publisher would swallow them.
-        self._class_map = node.create_publisher(String, "~/class_map", qos.latched())
-        self._label_info = _label_info_publisher(node)
 
-    def announce(self, bundle: Bundle, sha256: str) -> None:
-        """Tell what the mask's ids mean from now on."""
-        self._class_list_version += 1
+        def lifecycle(kind: type, name: str, profile: QoSProfile) -> Publisher:
+            topic = f"~/{pair}/{name}" if pair else f"~/{name}"
+            return node.create_lifecycle_publisher(kind, topic, profile)
+
+        self._mask = lifecycle(Image, "mask", qos.masks_out())
+        self._frame_info = lifecycle(DiagnosticArray, "frame_info", qos.masks_out())
+        self._confidence = lifecycle(Image, "confidence", qos.pictures_out())
+        self._mask_color = lifecycle(Image, "mask_color", qos.pictures_out())
+        self._overlay = lifecycle(Image, "overlay", qos.pictures_out())
+
+    def use(self, bundle: Bundle, sha256: str, class_list_version: int) -> None:
+        """Masks come from this model, and mean what that list says, from now on."""
         self._classes = bundle.classes
-        self._model = {"model": bundle.name, "model_sha256": sha256}
-        names = {
-            str(c.id): {"name": c.name, "color": list(c.color)} for c in bundle.classes.classes
+        self._model = {
+            "class_list_version": class_list_version,
+            "model": bundle.name,
+            "model_sha256": sha256,
         }
-        text = json.dumps({"version": self._class_list_version, **names})
-        self._class_map.publish(String(data=text))
-        if self._label_info is not None:
-            self._label_info.publish(_label_info(bundle.classes, self._node))
 
     def publish(self, result: Result) -> dict[str, float]:
         """Publish the mask, its frame_info and what somebody looks at; returns all stages, ms."""
@@ -87,9 +87,6 @@ class Outputs:
             self._overlay,
         ):
             self._node.destroy_lifecycle_publisher(publisher)
-        for publisher in (self._class_map, self._label_info):
-            if publisher is not None:
-                self._node.destroy_publisher(publisher)
 
     def _publish_pictures(self, result: Result) -> None:
         color, overlay = _watched(self._mask_color), _watched(self._overlay)
@@ -114,7 +111,6 @@ class Outputs:
             "degraded_reason": degraded,
             "thermal_stamp": "n/a",
             "thermal_age_ms": "n/a",
-            "class_list_version": self._class_list_version,
             **self._model,
         }
         if pair.thermal is not None:
@@ -151,21 +147,3 @@ def _background(result: Result) -> Array:
     if image.shape[:2] != (height, width):
         image = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
     return image
-
-
-def _label_info_publisher(node: LifecycleNode) -> Publisher | None:
-    """None where vision_msgs is not installed: it is optional."""
-    try:
-        from vision_msgs.msg import LabelInfo
-    except ImportError:
-        return None
-    return node.create_publisher(LabelInfo, "~/label_info", qos.latched())
-
-
-def _label_info(classes: ClassTable, node: LifecycleNode) -> Any:
-    from vision_msgs.msg import LabelInfo, VisionClass
-
-    message = LabelInfo()
-    message.header.stamp = node.get_clock().now().to_msg()
-    message.class_map = [VisionClass(class_id=c.id, class_name=c.name) for c in classes.classes]
-    return message

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from sensor_msgs.msg import Image as ImageMessage
 
@@ -71,31 +72,41 @@ class Result:
     stages_ms: dict[str, float] = field(default_factory=dict)
 
 
+class Source(Protocol):
+    """One pair of cameras: whose images a job is made of, and who publishes what comes of it."""
+
+    ledger: Ledger
+
+    def publish(self, result: Result) -> None:
+        """Send a mask out."""
+
+    def refuse(self, error: BadImageError) -> None:
+        """An image turned out unusable."""
+
+
 class Worker:
     """Runs jobs from a mailbox in its own thread, one after the other, until closed.
 
     Args:
-        mailbox: where jobs come from.
-        ledger: what becomes of each is counted there.
-        publish: sends a result out; adds its own stages.
-        refused: told about an image that turned out unusable.
+        mailbox: where jobs come from; its slots are the sources.
+        sources: whom the jobs belong to.
         failed: told about an exception of the engine or of our own; the thread lives on.
+
+    Attributes:
+        segmenters: one for each source, all on the same engine; empty = no model yet. Changed
+            between two jobs only: see :meth:`Mailbox.call`.
     """
 
     def __init__(
         self,
         mailbox: Mailbox[Job],
-        ledger: Ledger,
+        sources: Sequence[Source],
         *,
-        publish: Callable[[Result], None],
-        refused: Callable[[BadImageError], None],
         failed: Callable[[Exception], None],
     ) -> None:
-        self.segmenter: Segmenter | None = None
+        self.segmenters: Sequence[Segmenter] = ()
         self._mailbox = mailbox
-        self._ledger = ledger
-        self._publish = publish
-        self._refused = refused
+        self._sources = sources
         self._failed = failed
         self._thread = threading.Thread(target=self._run, name="worker", daemon=True)
         self._thread.start()
@@ -108,48 +119,59 @@ class Worker:
 
     def _run(self) -> None:
         while (work := self._mailbox.take()) is not None:
-            if isinstance(work, Job):
-                self._count(work, self._outcome(work))
+            if isinstance(work, tuple):
+                slot, job = work
+                self._count(slot, job, self._outcome(slot, job))
             else:
-                work()
-                self._mailbox.done()
-        if self.segmenter is not None:
-            self.segmenter.close()
+                self._call(work)
+        if self.segmenters:
+            self.segmenters[0].close()
 
-    def _outcome(self, job: Job) -> str:
-        """Why no mask came of ``job``; empty if one did."""
+    def _call(self, work: Callable[[], None]) -> None:
         try:
-            self._segment(job)
+            work()
+        except Exception as error:
+            self._failed(error)
+        finally:
+            self._mailbox.done()
+
+    def _outcome(self, slot: int, job: Job) -> str:
+        """Why no mask came of ``job``; empty if one did."""
+        if not self.segmenters:
+            return "no_model"
+        source = self._sources[slot]
+        try:
+            source.publish(_segment(self.segmenters[slot], job))
         except BadImageError as error:
-            self._refused(error)
+            source.refuse(error)
             return error.reason
         except Exception as error:
             self._failed(error)
             return "inference_error"
         return ""
 
-    def _count(self, job: Job, dropped: str) -> None:
-        with self._ledger.lock:
+    def _count(self, slot: int, job: Job, dropped: str) -> None:
+        ledger = self._sources[slot].ledger
+        with ledger.lock:
             if dropped:
-                self._ledger.dropped(dropped, with_rgb=job.with_rgb)
+                ledger.dropped(dropped, with_rgb=job.with_rgb)
             else:
-                self._ledger.published(with_rgb=job.with_rgb)
+                ledger.published(with_rgb=job.with_rgb)
             self._mailbox.done()
 
-    def _segment(self, job: Job) -> None:
-        taken = time.monotonic_ns()
-        if self.segmenter is None:
-            raise RuntimeError("no model is loaded")
-        pair = job.pair
-        rgb = decode_rgb(pair.rgb.message) if pair.rgb is not None else None
-        decoded = time.monotonic_ns()
-        segmentation = self.segmenter(rgb, pair.thermal.image if pair.thermal else None)
-        first = job.leading
-        stages = {
-            "intake": (first.accepted_ns - first.entered_ns) * MS,
-            "pairing": (job.queued_ns - first.accepted_ns) * MS,
-            "queue": (taken - job.queued_ns) * MS,
-            "decode": (decoded - taken) * MS,
-            **segmentation.timings,
-        }
-        self._publish(Result(job, segmentation, rgb, stages))
+
+def _segment(segmenter: Segmenter, job: Job) -> Result:
+    taken = time.monotonic_ns()
+    pair = job.pair
+    rgb = decode_rgb(pair.rgb.message) if pair.rgb is not None else None
+    decoded = time.monotonic_ns()
+    segmentation = segmenter(rgb, pair.thermal.image if pair.thermal else None)
+    first = job.leading
+    stages = {
+        "intake": (first.accepted_ns - first.entered_ns) * MS,
+        "pairing": (job.queued_ns - first.accepted_ns) * MS,
+        "queue": (taken - job.queued_ns) * MS,
+        "decode": (decoded - taken) * MS,
+        **segmentation.timings,
+    }
+    return Result(job, segmentation, rgb, stages)

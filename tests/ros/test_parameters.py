@@ -14,7 +14,8 @@ pytest.importorskip("rclpy", reason="needs rclpy: the ros-jazzy wheels or a ROS 
 from rclpy.parameter import Parameter
 
 from sartm_core.errors import SartmError
-from sartm_ros.parameters import Parameters, table
+from sartm_ros.parameters import Parameters
+from sartm_ros.settings import table
 from tests.ros.probe import Probe, rgb_image, wait_for
 
 pytestmark = pytest.mark.ros
@@ -30,7 +31,7 @@ def change(node: Any, name: str, value: Any) -> Any:
 def test_every_parameter_is_described(make_node: MakeNode) -> None:
     node = make_node(start=False)
     for group in fields(Parameters):
-        for spec in fields(getattr(node.parameters, group.name)):
+        for spec in fields(getattr(node.settings.common, group.name)):
             descriptor = node.describe_parameter(f"{group.name}.{spec.name}")
             assert descriptor.description
             if "choices" in spec.metadata:
@@ -41,9 +42,9 @@ def test_every_parameter_is_described(make_node: MakeNode) -> None:
 
 def test_a_whole_number_is_taken_for_a_float(make_node: MakeNode) -> None:
     node = make_node(start=False, diagnostics__max_silence_s=2)
-    assert node.parameters.diagnostics.max_silence_s == 2.0
+    assert node.settings.common.diagnostics.max_silence_s == 2.0
     assert change(node, "sync.slop_s", 1).successful
-    assert node.parameters.sync.slop_s == 1.0
+    assert node.settings.common.sync.slop_s == 1.0
 
 
 @pytest.mark.parametrize(
@@ -55,7 +56,7 @@ def test_a_whole_number_is_taken_for_a_float(make_node: MakeNode) -> None:
         ("output.min_confidence", "high", "a number from 0 to 1"),
         ("thermal.window", [1.0, 2.0, 3.0], "2 numbers"),
         ("sync.policy", "message_filters", "sync.mode match"),
-        ("model.path", "sartm-x", "configured"),
+        ("pairs", ["front"], "read-only"),
         ("autostart", False, "read-only"),
     ],
 )
@@ -63,11 +64,11 @@ def test_a_wrong_change_is_refused_with_the_reason(
     make_node: MakeNode, tiny_bundle: Path, name: str, value: Any, reason: str
 ) -> None:
     node = make_node(model__path=str(tiny_bundle))
-    before = node.parameters
+    before = node.settings.common
     result = change(node, name, value)
     assert not result.successful
     assert reason in result.reason
-    assert node.parameters == before
+    assert node.settings.common == before
 
 
 def test_an_unknown_parameter_is_refused_naming_the_nearest(make_node: MakeNode) -> None:

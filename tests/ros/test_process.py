@@ -134,12 +134,10 @@ def test_wrong_arguments_end_it_with_one_line(ros_args: list[str], said: str) ->
 def test_an_inference_that_hangs_ends_the_process(probe: Probe, tmp_path: Path) -> None:
     from tests.bundles import write_tiny_bundle
 
-    # The watchdog looks once a second: one inference must span two looks on a fast machine.
-    slow = write_tiny_bundle(tmp_path / "slow", height=480, width=640, work=400)
-    hang = ("-p", "diagnostics.hang_s:=0.2", "-p", "model.threads:=1")
-    with node_process(*arguments(probe, slow, *hang)) as process:
+    bundle = write_tiny_bundle(tmp_path / "b", hangs_on_red=13)
+    with node_process(*arguments(probe, bundle, "-p", "diagnostics.hang_s:=0.5")) as process:
         probe.wait_until_connected()
-        probe.rgb.publish(rgb_image(START))
+        probe.rgb.publish(rgb_image(START, red=13))
         _, log = process.communicate(timeout=30)
     assert process.returncode == 1
     assert "hang_s" in log
@@ -194,7 +192,7 @@ def test_shipped_parameter_file_is_accepted_and_holds_the_defaults(
         namespace=probe.namespace,
         cli_args=["--ros-args", "--params-file", str(ROOT / "config" / "segment.yaml")],
     )
-    assert node.parameters == Parameters()
+    assert node.settings.common == Parameters()
     given = set(node._parameter_overrides)
     known = set(node._parameters) - {"use_sim_time", "start_type_description_service"}
     node.stop()

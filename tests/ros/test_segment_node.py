@@ -343,7 +343,7 @@ def test_what_a_full_queue_overwrites_counts_as_lost(
     probe.wait_until_connected()
     probe.rgb.publish(rgb_image(START))
     wait_for(lambda: node.accounts().rgb.received == 1, "the first image")
-    with node._ledger.lock:  # the executor waits in its callback
+    with node._lock:  # the executor waits in its callback
         for i in range(1, 21):
             probe.rgb.publish(rgb_image(START + i * PERIOD))
             time.sleep(0.01)

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sartm_core.bundle import Bundle
-from sartm_core.errors import SartmError
+from sartm_core.errors import MissingEngineError, SartmError
 from sartm_core.frames import Image
 from sartm_core.runtime.interface import batch_of_one, interface
 from sartm_core.runtime.tensorrt.builder import Progress, build_engine, build_options
@@ -50,8 +50,9 @@ class TensorrtRuntime:
         built: whether anything was built for it now.
 
     Raises:
-        SartmError: TensorRT or a GPU is missing, the engine is missing and may not be built, it
-            cannot be built or kept, or no precision gives the right masks.
+        MissingEngineError: the engine is missing and may not be built.
+        SartmError: TensorRT or a GPU is missing, the engine cannot be built or kept, or no
+            precision gives the right masks.
     """
 
     device = "cuda"
@@ -218,12 +219,12 @@ def _rejected(cached: CachedEngine) -> bool:
     return not cached.facts.get("verification", {"ok": True})["ok"]
 
 
-def _missing(bundle: Bundle, key: EngineKey, cache: EngineCache) -> SartmError:
+def _missing(bundle: Bundle, key: EngineKey, cache: EngineCache) -> MissingEngineError:
     command = ["sartm", "build-engine", str(bundle.path), "--runtime", key.module]
     command += ["--precision", key.precision]
     if cache.folder != EngineCache().folder:
         command += ["--engine-cache", str(cache.folder)]
-    return SartmError(
+    return MissingEngineError(
         f"no engine of bundle '{bundle.name}' in {key.precision} for this machine",
         got=f"none in {cache.folder} for {key.module} {key.version} on {key.gpu}",
         remedy=shlex.join(command),

@@ -1,0 +1,170 @@
+"""One RGB and one thermal camera on their way through the node: its topics, counters and times."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+
+from rclpy.lifecycle import LifecycleNode
+
+from sartm_core.bundle import Bundle
+from sartm_core.errors import BadImageError
+from sartm_core.segmenter import Segmenter
+from sartm_ros.accounting import Accounts, Ledger
+from sartm_ros.health import Latencies, PairHealth
+from sartm_ros.intake import Intake
+from sartm_ros.mailbox import Mailbox
+from sartm_ros.outputs import Outputs
+from sartm_ros.pairing import Pairing
+from sartm_ros.parameters import Parameters
+from sartm_ros.throttle import Warnings
+from sartm_ros.worker import Job, Result
+
+
+class CameraPair:
+    """What a node has once for each pair of cameras; its counters live as long as the node.
+
+    Args:
+        node: whose topics.
+        name: before the names of its topics; empty = a pair without a name.
+        slot: its place in the mailbox.
+        parameters: what holds for it.
+        ledger: its counters; all pairs of a node share one lock.
+        warnings: where throttled log lines go.
+    """
+
+    def __init__(
+        self,
+        node: LifecycleNode,
+        name: str,
+        slot: int,
+        parameters: Parameters,
+        ledger: Ledger,
+        warnings: Warnings,
+    ) -> None:
+        self.name = name
+        self.slot = slot
+        self.parameters = parameters
+        self.ledger = ledger
+        self._node = node
+        self._warnings = warnings
+        self._pairing = Pairing(parameters.sync)
+        self._latencies = Latencies()
+        self._mailbox: Mailbox[Job] | None = None
+        self._intake: Intake | None = None
+        self._outputs: Outputs | None = None
+
+    def configure(self, mailbox: Mailbox[Job]) -> None:
+        """Make the publishers; jobs will go to ``mailbox``."""
+        self._mailbox = mailbox
+        self._outputs = Outputs(self._node, self.name)
+        self._intake = Intake(
+            self._node,
+            self.name,
+            self.ledger,
+            lambda job: mailbox.put(job, self.slot),
+            self._pairing,
+            self._warnings,
+        )
+        self._intake.set_max_rate(self.parameters.output.max_rate_hz)
+
+    def open(self) -> None:
+        """Subscribe to both cameras."""
+        assert self._intake is not None
+        self._intake.open()
+
+    def close(self) -> None:
+        """Unsubscribe; what waits for its partner or for the worker is dropped, counted."""
+        assert self._intake is not None
+        assert self._mailbox is not None
+        self._intake.close(self.parameters.sync)
+        with self.ledger.lock:
+            waiting = self._mailbox.clear(self.slot)
+            if waiting is not None:
+                self.ledger.dropped("deactivated", with_rgb=waiting.with_rgb)
+
+    def destroy(self) -> None:
+        """Free the topics."""
+        if self._intake is not None:
+            self._intake.destroy()
+        if self._outputs is not None:
+            self._outputs.destroy()
+        self._intake = self._outputs = self._mailbox = None
+
+    def enable(self, enabled: bool) -> None:
+        """Whether images are taken at all; else they count as dropped for ``disabled``."""
+        assert self._intake is not None
+        self._intake.enabled = enabled
+
+    def set_parameters(self, new: Parameters) -> None:
+        """Go by other values from the next image on."""
+        old, self.parameters = self.parameters, new
+        if self._intake is not None:
+            self._intake.set_max_rate(new.output.max_rate_hz)
+        if new.sync == old.sync:
+            return
+        if self._intake is not None:
+            self._intake.set_sync(new.sync)
+        else:
+            with self.ledger.lock:
+                self._pairing.restart(new.sync, "parameters_changed", time.monotonic_ns())
+
+    def segmenter(self, model: Segmenter) -> Segmenter:
+        """A segmenter on ``model``'s engine that goes by this pair's parameters."""
+        segmenter = Segmenter(model.bundle, model.runtime)
+        self.instruct(segmenter)
+        return segmenter
+
+    def instruct(self, segmenter: Segmenter) -> None:
+        """Have the pair's segmenter go by its present parameters."""
+        segmenter.thermal = self.parameters.thermal.spec()
+        segmenter.min_confidence = self.parameters.output.min_confidence
+        segmenter.output_size = self.parameters.output.size
+
+    def use(self, bundle: Bundle, sha256: str, class_list_version: int) -> None:
+        """Masks come from this model from now on."""
+        assert self._outputs is not None
+        self._outputs.use(bundle, sha256, class_list_version)
+
+    def publish(self, result: Result) -> None:
+        assert self._outputs is not None
+        self._latencies.add(self._outputs.publish(result))
+
+    def refuse(self, error: BadImageError) -> None:
+        self._warnings.refused(self.topics["rgb"], error)
+
+    @property
+    def topics(self) -> Mapping[str, str]:
+        """The resolved names of the cameras' topics."""
+        prefix = f"{self.name}/" if self.name else ""
+        return {
+            stream: self._node.resolve_topic_name(f"{prefix}{stream}/image")
+            for stream in ("rgb", "thermal")
+        }
+
+    def accounts(self) -> Accounts:
+        """Where every message went so far."""
+        with self.ledger.lock:
+            waiting, in_hand = None, None
+            if self._mailbox is not None:
+                waiting = self._mailbox.waiting(self.slot)
+                slot, job = self._mailbox.in_hand or (None, None)
+                in_hand = job if slot == self.slot else None
+            in_flight = {"mailbox": _counts(waiting), "model": _counts(in_hand)}
+            return self.ledger.accounts(self._pairing.counters, in_flight)
+
+    def health(self) -> PairHealth:
+        """Facts for the diagnostics; the slowest mask is told once."""
+        streams = {} if self._intake is None else self._intake.streams()
+        return PairHealth(
+            name=self.name,
+            parameters=self.parameters,
+            accounts=self.accounts(),
+            streams=streams,
+            latencies_ms=self._latencies.summary(),
+            slowest_ms=self._latencies.take_slowest_ms(),
+        )
+
+
+def _counts(job: Job | None) -> int:
+    return int(job is not None and job.with_rgb)

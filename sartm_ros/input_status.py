@@ -1,0 +1,217 @@
+"""What the diagnostics say of a pair's cameras and of their pairing, and what to do about it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from diagnostic_msgs.msg import DiagnosticStatus
+
+from sartm_ros.accounting import Accounts, RgbAccount, ThermalAccount
+from sartm_ros.health import Health, PairHealth, Stream
+
+NA = "n/a"
+OK, WARN, ERROR = DiagnosticStatus.OK, DiagnosticStatus.WARN, DiagnosticStatus.ERROR
+Part = tuple[bytes, str, dict[str, Any]]
+"""Level, words and values of a status."""
+
+TOLERATED_SHARE = 0.1
+"""Share of a period's RGB images that may lack a thermal image without a warning."""
+
+_TRANSPORT_REMEDY = (
+    "start the camera driver with FASTRTPS_DEFAULT_PROFILES_FILE set to sartm's config/fastdds.xml"
+)
+_STAMP_AGE_LIMIT_S = 10.0
+# What is dropped in good order is no fault of the camera.
+_RGB_DROPS_WITHOUT_FAULT = frozenset(
+    {
+        "disabled",
+        "overwritten",
+        "rate_limit",
+        "no_thermal",
+        "late",
+        "deactivated",
+        "inference_error",
+        "no_model",
+        "parameters_changed",
+    }
+)
+_UNUSED_WITHOUT_FAULT = frozenset(
+    {"not_needed", "late", "expired", "reset", "disabled", "deactivated", "parameters_changed"}
+)
+_REMEDIES = {
+    "zero_stamp": "the driver sends no time stamps; have it stamp its images, or set "
+    "sync.allow_zero_stamps",
+    "duplicate_stamp": "see whether two publishers share the topic, or the driver sends images "
+    "twice",
+}
+
+
+def rgb_status(now: Health, pair: PairHealth, before: Accounts, period_s: float) -> Part:
+    """Status ``rgb input``."""
+    account, past, stream = pair.accounts.rgb, before.rgb, pair.streams.get("rgb")
+    values = {
+        **_stream_values(stream, now),
+        "rate_hz": f"{(account.received - past.received) / period_s:.1f}",
+        "received": account.received,
+        "published": account.published,
+        **_by_reason("dropped", account.dropped),
+        **_by_reason("in_flight", account.in_flight),
+        "lost_in_transport": NA if account.lost_in_transport is None else account.lost_in_transport,
+    }
+    bad = _increase(account.dropped, past.dropped, _RGB_DROPS_WITHOUT_FAULT)
+    level, message = _stream_state(now, "RGB", stream, ERROR, bad, _lost(account, past))
+    return level, message, values
+
+
+def thermal_status(now: Health, pair: PairHealth, before: Accounts, period_s: float) -> Part:
+    """Status ``thermal input``."""
+    account, past, stream = pair.accounts.thermal, before.thermal, pair.streams.get("thermal")
+    values = {
+        **_stream_values(stream, now),
+        "rate_hz": f"{(account.received - past.received) / period_s:.1f}",
+        "received": account.received,
+        "used": account.used,
+        **_by_reason("unused", account.unused),
+        "buffered": account.buffered,
+        "lost_in_transport": NA if account.lost_in_transport is None else account.lost_in_transport,
+        "published_alone": account.published_alone,
+        **_by_reason("dropped_alone", account.dropped_alone),
+    }
+    silence = ERROR if pair.parameters.sync.missing_thermal == "drop" else WARN
+    bad = _increase(account.unused, past.unused, _UNUSED_WITHOUT_FAULT)
+    level, message = _stream_state(now, "thermal", stream, silence, bad, _lost(account, past))
+    return level, message, values
+
+
+def pairing_status(pair: PairHealth, before: Accounts) -> Part:
+    """Status ``pairing``."""
+    sync, past, params = pair.accounts.sync, before.sync, pair.parameters.sync
+    if sync is None:
+        return OK, NA, {}
+    values: dict[str, Any] = {
+        "mode": params.mode,
+        "paired": sync.rgb_paired,
+        "held": sync.rgb_held,
+        "single": sync.rgb_single,
+        "thermal_only": sync.thermal_only,
+        "waiting": sync.rgb_waiting,
+        "resets": sync.resets,
+    }
+    delay = _extra_delay(pair)
+    values["thermal_extra_delay_s"] = NA if delay is None else f"{delay:.3f}"
+    if past is not None:
+        if sync.resets > past.resets:
+            return WARN, "stamps jumped back: the buffers were emptied", values
+        fresh = sync.rgb_paired - sync.rgb_held - (past.rgb_paired - past.rgb_held)
+        without = sync.rgb_single + sync.rgb_held + sync.rgb_dropped.get("no_thermal", 0)
+        without -= past.rgb_single + past.rgb_held + past.rgb_dropped.get("no_thermal", 0)
+        if without > TOLERATED_SHARE * (without + fresh):
+            return WARN, _without_thermal(without, without + fresh, delay, pair), values
+    return OK, "pairing" if sync.rgb_paired else NA, values
+
+
+def _without_thermal(without: int, of: int, delay: float | None, pair: PairHealth) -> str:
+    params = pair.parameters.sync
+    text = (
+        f"{without} of {of} RGB images found no thermal image within {params.slop_s:g} s "
+        f"({params.missing_thermal})"
+    )
+    thermal = pair.streams.get("thermal")
+    if thermal is not None and not thermal.ever:
+        return f"{text}: there is none at all, see thermal input"
+    if delay is None or abs(delay) <= params.slop_s:
+        return (
+            f"{text}; remedy: compare both rates, and give RGB more time with sync.max_wait_s "
+            f"(now {params.max_wait_s:g}) or more room with sync.slop_s"
+        )
+    if delay < 0:
+        return (
+            f"{text}: thermal stamps are {-delay:.2f} s ahead of RGB's; remedy: synchronise the "
+            f"clocks, or set sync.thermal_offset_s to about {params.thermal_offset_s + delay:.2f}"
+        )
+    return (
+        f"{text}: thermal images come {delay:.2f} s later after their stamps than RGB images; "
+        f"remedy: if they are delivered late, set sync.max_wait_s to {delay + 0.05:.2f} or "
+        "sync.missing_thermal to hold; if the camera's clock is behind, set sync.thermal_offset_s "
+        f"to about {params.thermal_offset_s + delay:.2f}"
+    )
+
+
+def _extra_delay(pair: PairHealth) -> float | None:
+    """By how much more thermal images arrive behind their corrected stamps than RGB images do."""
+    rgb, thermal = pair.streams.get("rgb"), pair.streams.get("thermal")
+    if rgb is None or thermal is None or rgb.delay_s is None or thermal.delay_s is None:
+        return None
+    return thermal.delay_s - pair.parameters.sync.thermal_offset_s - rgb.delay_s
+
+
+def _stream_state(
+    now: Health,
+    camera: str,
+    stream: Stream | None,
+    silent_level: bytes,
+    bad: Mapping[str, int],
+    lost: int,
+) -> tuple[bytes, str]:
+    if now.state != "active" or stream is None:
+        return OK, f"the node is {now.state}"
+    if stream.silent_s > now.parameters.diagnostics.max_silence_s:
+        return silent_level, _silence(now, camera, stream)
+    if bad:
+        counted = ", ".join(f"{reason} {count}" for reason, count in sorted(bad.items()))
+        remedies = [_REMEDIES[reason] for reason in sorted(bad) if reason in _REMEDIES]
+        known = f"remedy: {'; '.join(remedies)}" if remedies else "the log says why"
+        return WARN, f"images dropped since the last report: {counted}; {known}"
+    if lost > 0:
+        return WARN, f"{lost} images were lost in transport; remedy: {_TRANSPORT_REMEDY}"
+    if stream.publishers > 1:
+        return WARN, (
+            f"{stream.publishers} publishers on {stream.topic}: images of several cameras mix; "
+            f"remedy: stop all but one (ros2 topic info -v {stream.topic} names them)"
+        )
+    return OK, "receiving" if stream.ever else NA
+
+
+def _silence(now: Health, camera: str, stream: Stream) -> str:
+    text = (
+        f"no {camera} image received for {stream.silent_s:.1f} s on {stream.topic}; "
+        f"{stream.publishers} publishers"
+    )
+    if stream.publishers == 0:
+        own = "rgb" if camera == "RGB" else camera
+        return f"{text}; remedy: start the camera driver, or remap {own}/image to its topic"
+    if stream.mismatch:
+        return f"{text}: {stream.mismatch}"
+    if now.clock_stands:
+        return f"{text}; /clock stands still: the simulation or the bag player is paused"
+    return f"{text}; remedy: see whether the driver sends (ros2 topic hz {stream.topic})"
+
+
+def _stream_values(stream: Stream | None, now: Health) -> dict[str, Any]:
+    if stream is None:
+        return {"topic": NA, "publishers": NA, "silent_s": NA, "stamp_age_ms": NA}
+    age = None if stream.delay_s is None else stream.delay_s + now.clock_ahead_s
+    # A replay's stamps say nothing about its images' age.
+    known = age is not None and abs(age) < _STAMP_AGE_LIMIT_S
+    return {
+        "topic": stream.topic,
+        "publishers": stream.publishers,
+        "silent_s": f"{stream.silent_s:.1f}" if stream.ever else NA,
+        "stamp_age_ms": f"{1e3 * age:.0f}" if age is not None and known else NA,
+    }
+
+
+def _by_reason(key: str, counts: Mapping[str, int]) -> dict[str, int]:
+    return {key: sum(counts.values()), **{f"{key}.{name}": n for name, n in counts.items()}}
+
+
+def _increase(
+    now: Mapping[str, int], before: Mapping[str, int], normal: frozenset[str]
+) -> dict[str, int]:
+    grown = {reason: count - before.get(reason, 0) for reason, count in now.items()}
+    return {reason: n for reason, n in grown.items() if n > 0 and reason not in normal}
+
+
+def _lost(now: RgbAccount | ThermalAccount, before: RgbAccount | ThermalAccount) -> int:
+    return (now.lost_in_transport or 0) - (before.lost_in_transport or 0)
