@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from pathlib import Path
 
 from rclpy.lifecycle import LifecycleNode
 
 from sartm_core.bundle import Bundle
-from sartm_core.errors import BadImageError
+from sartm_core.data.saved_frames import save_frame
+from sartm_core.errors import BadImageError, SartmError
+from sartm_core.flat import is_flat
 from sartm_core.segmenter import Segmenter
 from sartm_ros.accounting import Accounts, Ledger
+from sartm_ros.camera_stream import SECOND, stamp_ns
 from sartm_ros.health import Latencies, PairHealth
 from sartm_ros.intake import Intake
 from sartm_ros.mailbox import Mailbox
@@ -50,6 +54,8 @@ class CameraPair:
         self._warnings = warnings
         self._pairing = Pairing(parameters.sync)
         self._latencies = Latencies()
+        self._flat: set[str] = set()
+        self._last: Result | None = None
         self._mailbox: Mailbox[Job] | None = None
         self._intake: Intake | None = None
         self._outputs: Outputs | None = None
@@ -129,9 +135,41 @@ class CameraPair:
     def publish(self, result: Result) -> None:
         assert self._outputs is not None
         self._latencies.add(self._outputs.publish(result))
+        images = {"rgb": result.rgb, "thermal": result.thermal}
+        for camera, image in images.items():
+            if image is not None:
+                (self._flat.add if is_flat(image) else self._flat.discard)(camera)
+        if result.rgb is not None and result.thermal is not None:
+            self._last = result
 
     def refuse(self, error: BadImageError) -> None:
         self._warnings.refused(self.topics["rgb"], error)
+
+    def save(self) -> Path:
+        """Write the last pair and its mask in ``folder`` layout; returns the folder.
+
+        Raises:
+            SartmError: there is none yet, or it cannot be written.
+        """
+        last = self._last
+        if last is None:
+            raise SartmError(
+                "there is no frame of both cameras yet",
+                remedy="wait for the first mask made of RGB and thermal",
+            )
+        assert last.rgb is not None
+        assert last.thermal is not None
+        folder = self.parameters.output.folder / self.name
+        stamp = stamp_ns(last.job.leading.message)
+        save_frame(
+            folder,
+            f"{stamp // SECOND}_{stamp % SECOND:09d}",
+            rgb=last.rgb,
+            thermal=last.thermal,
+            mask=last.segmentation.mask,
+            classes=last.classes,
+        )
+        return folder
 
     @property
     def topics(self) -> Mapping[str, str]:
@@ -163,6 +201,7 @@ class CameraPair:
             streams=streams,
             latencies_ms=self._latencies.summary(),
             slowest_ms=self._latencies.take_slowest_ms(),
+            flat=tuple(self._flat),
         )
 
 

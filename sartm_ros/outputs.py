@@ -12,7 +12,6 @@ from rclpy.qos import QoSProfile
 from sensor_msgs.msg import Image
 
 from sartm_core.bundle import Bundle
-from sartm_core.classes import ClassTable
 from sartm_core.frames import Image as Array
 from sartm_ros import qos
 from sartm_ros.imaging import to_message
@@ -36,7 +35,6 @@ class Outputs:
     def __init__(self, node: LifecycleNode, pair: str = "") -> None:
         self._node = node
         self._model: dict[str, Any] = {}
-        self._classes: ClassTable | None = None
 
         def lifecycle(kind: type, name: str, profile: QoSProfile) -> Publisher:
             topic = f"~/{pair}/{name}" if pair else f"~/{name}"
@@ -50,7 +48,6 @@ class Outputs:
 
     def use(self, bundle: Bundle, sha256: str, class_list_version: int) -> None:
         """Masks come from this model, and mean what that list says, from now on."""
-        self._classes = bundle.classes
         self._model = {
             "class_list_version": class_list_version,
             "model": bundle.name,
@@ -90,16 +87,16 @@ class Outputs:
 
     def _publish_pictures(self, result: Result) -> None:
         color, overlay = _watched(self._mask_color), _watched(self._overlay)
-        if not (color or overlay) or self._classes is None:
+        if not (color or overlay):
             return
         from sartm_core import viz
 
         header, mask = result.job.leading.message.header, result.segmentation.mask
         if color:
-            picture = viz.colorize(mask, self._classes)
+            picture = viz.colorize(mask, result.classes)
             self._mask_color.publish(to_message(picture, "rgb8", header))
         if overlay:
-            picture = viz.overlay(_background(result), mask, self._classes)
+            picture = viz.overlay(_background(result), mask, result.classes)
             self._overlay.publish(to_message(picture, "rgb8", header))
 
     def _info(self, result: Result, stages: dict[str, float]) -> DiagnosticArray:
@@ -142,7 +139,7 @@ def _background(result: Result) -> Array:
 
     image = result.rgb
     if image is None:
-        image = thermal_to_rgb(normalise(result.job.pair.thermal.image))
+        image = thermal_to_rgb(normalise(result.thermal))
     height, width = result.segmentation.mask.shape
     if image.shape[:2] != (height, width):
         image = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)

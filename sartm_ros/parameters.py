@@ -7,6 +7,7 @@ all come from there.
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import cast
@@ -147,6 +148,17 @@ class OutputParameters:
             "range": (0.0, 1000.0),
         },
     )
+    save_folder: str = field(
+        default="",
+        metadata={
+            "description": "where ~/save_frame writes; empty = sartm_frames in ROS_HOME (~/.ros)"
+        },
+    )
+
+    @property
+    def folder(self) -> Path:
+        home = os.environ.get("ROS_HOME") or "~/.ros"
+        return Path(self.save_folder or Path(home, "sartm_frames")).expanduser()
 
 
 @dataclass(frozen=True, slots=True)
