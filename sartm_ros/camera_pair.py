@@ -14,6 +14,7 @@ from sartm_core.errors import BadImageError, SartmError
 from sartm_core.flat import is_flat
 from sartm_core.segmenter import Segmenter
 from sartm_ros.accounting import Accounts, Ledger
+from sartm_ros.camera_info import CameraInfoTopic
 from sartm_ros.camera_stream import SECOND, stamp_ns
 from sartm_ros.health import Latencies, PairHealth
 from sartm_ros.intake import Intake
@@ -50,9 +51,11 @@ class CameraPair:
         self.slot = slot
         self.parameters = parameters
         self.ledger = ledger
+        self._prefix = f"{name}/" if name else ""
         self._node = node
         self._warnings = warnings
         self._pairing = Pairing(parameters.sync)
+        self._rgb_info = CameraInfoTopic(node, f"{self._prefix}rgb/camera_info")
         self._latencies = Latencies()
         self._flat: set[str] = set()
         self._last: Result | None = None
@@ -66,7 +69,7 @@ class CameraPair:
         self._outputs = Outputs(self._node, self.name)
         self._intake = Intake(
             self._node,
-            self.name,
+            self._prefix,
             self.ledger,
             lambda job: mailbox.put(job, self.slot),
             self._pairing,
@@ -78,12 +81,14 @@ class CameraPair:
         """Subscribe to both cameras."""
         assert self._intake is not None
         self._intake.open()
+        self._rgb_info.open()
 
     def close(self) -> None:
         """Unsubscribe; what waits for its partner or for the worker is dropped, counted."""
         assert self._intake is not None
         assert self._mailbox is not None
         self._intake.close(self.parameters.sync)
+        self._rgb_info.close()
         with self.ledger.lock:
             waiting = self._mailbox.clear(self.slot)
             if waiting is not None:
@@ -91,6 +96,7 @@ class CameraPair:
 
     def destroy(self) -> None:
         """Free the topics."""
+        self._rgb_info.close()
         if self._intake is not None:
             self._intake.destroy()
         if self._outputs is not None:
@@ -134,7 +140,7 @@ class CameraPair:
 
     def publish(self, result: Result) -> None:
         assert self._outputs is not None
-        self._latencies.add(self._outputs.publish(result))
+        self._latencies.add(self._outputs.publish(result, self._rgb_info.newest))
         images = {"rgb": result.rgb, "thermal": result.thermal}
         for camera, image in images.items():
             if image is not None:
@@ -174,9 +180,8 @@ class CameraPair:
     @property
     def topics(self) -> Mapping[str, str]:
         """The resolved names of the cameras' topics."""
-        prefix = f"{self.name}/" if self.name else ""
         return {
-            stream: self._node.resolve_topic_name(f"{prefix}{stream}/image")
+            stream: self._node.resolve_topic_name(f"{self._prefix}{stream}/image")
             for stream in ("rgb", "thermal")
         }
 

@@ -27,7 +27,7 @@ class Intake:
 
     Args:
         node: who subscribes.
-        pair: the pair's name, before those of its topics; empty = without a name.
+        prefix: before the names of the pair's topics, e.g. ``front/``.
         ledger: the pair's counters.
         put: leaves a job for the worker; returns the one that it overwrites, if any.
         pairing: the pair's synchroniser.
@@ -40,7 +40,7 @@ class Intake:
     def __init__(
         self,
         node: Node,
-        pair: str,
+        prefix: str,
         ledger: Ledger,
         put: Callable[[Job], Job | None],
         pairing: Pairing,
@@ -53,7 +53,6 @@ class Intake:
         self._warnings = warnings
         self._min_period_ns = 0
         self._next_admission_ns = 0
-        prefix = f"{pair}/" if pair else ""
         self._rgb = CameraStream(node, "rgb", f"{prefix}rgb/image", ledger, self._on_rgb, warnings)
         self._thermal = CameraStream(
             node, "thermal", f"{prefix}thermal/image", ledger, self._on_thermal, warnings

@@ -9,11 +9,12 @@ from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from rclpy.lifecycle import LifecycleNode
 from rclpy.publisher import Publisher
 from rclpy.qos import QoSProfile
-from sensor_msgs.msg import Image
+from sensor_msgs.msg import CameraInfo, Image
 
 from sartm_core.bundle import Bundle
 from sartm_core.frames import Image as Array
 from sartm_ros import qos
+from sartm_ros.camera_info import resized
 from sartm_ros.imaging import to_message
 from sartm_ros.worker import MS, Result
 
@@ -42,6 +43,7 @@ class Outputs:
 
         self._mask = lifecycle(Image, "mask", qos.masks_out())
         self._frame_info = lifecycle(DiagnosticArray, "frame_info", qos.masks_out())
+        self._camera_info = lifecycle(CameraInfo, "camera_info", qos.pictures_out())
         self._confidence = lifecycle(Image, "confidence", qos.pictures_out())
         self._mask_color = lifecycle(Image, "mask_color", qos.pictures_out())
         self._overlay = lifecycle(Image, "overlay", qos.pictures_out())
@@ -54,8 +56,11 @@ class Outputs:
             "model_sha256": sha256,
         }
 
-    def publish(self, result: Result) -> dict[str, float]:
-        """Publish the mask, its frame_info and what somebody looks at; returns all stages, ms."""
+    def publish(self, result: Result, rgb_info: CameraInfo | None) -> dict[str, float]:
+        """Publish the mask, its frame_info and what somebody looks at; returns all stages, ms.
+
+        ``rgb_info`` is the RGB camera's calibration, if it is known.
+        """
         begin = time.monotonic_ns()
         header = result.job.leading.message.header
         mask = to_message(result.segmentation.mask, "mono8", header)
@@ -72,6 +77,8 @@ class Outputs:
             confidence = to_message(result.segmentation.confidence, "mono8", header)
             self._confidence.publish(confidence)
         self._frame_info.publish(self._info(result, stages))
+        if rgb_info is not None and result.rgb is not None and _watched(self._camera_info):
+            self._camera_info.publish(resized(rgb_info, mask.width, mask.height, header))
         self._publish_pictures(result)
         return stages
 
@@ -79,6 +86,7 @@ class Outputs:
         for publisher in (
             self._mask,
             self._frame_info,
+            self._camera_info,
             self._confidence,
             self._mask_color,
             self._overlay,
