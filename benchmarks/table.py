@@ -110,6 +110,14 @@ def agreement(result: dict[str, Any]) -> Iterator[str]:
         )
 
 
+def pairs(result: dict[str, Any]) -> Iterator[str]:
+    yield f"| {result['model']}, {result['input_hz']:g} Hz in over four pairs | masks per second |"
+    yield "|---|---|"
+    yield f"| one pair alone | {result['one_pair_hz']:g} |"
+    for name, rate in result["pairs_hz"].items():
+        yield f"| {name} | {rate:g} |"
+
+
 TABLES = {
     "bench": bench,
     "bench_1080p": bench,
@@ -117,6 +125,7 @@ TABLES = {
     "transport": transport,
     "startup": startup,
     "overhead": overhead,
+    "pairs": pairs,
     "soak": soak,
     "agreement": agreement,
 }

@@ -88,7 +88,7 @@ class SegmentNode(LifecycleNode):
         self._diagnostics = self.create_publisher(
             DiagnosticArray, "/diagnostics", qos.diagnostics_out()
         )
-        self._monitor = Monitor(self._report)
+        self._monitor = Monitor(self._report, self._on_report_failed)
 
     def start(self) -> None:
         """Configure and activate, unless ``autostart`` is off. A failure leaves the node alive."""
@@ -409,6 +409,10 @@ class SegmentNode(LifecycleNode):
                 self._problem = ""
         if health.busy_s > health.parameters.diagnostics.hang_s:
             self._end_process(health.busy_s)
+
+    def _on_report_failed(self, error: Exception) -> None:
+        text = "".join(traceback.format_exception(error))
+        self._warnings.say("diagnostics", f"no diagnostics: {text}")
 
     def _health(self) -> Health:
         since = self._mailbox.in_hand_since_ns
