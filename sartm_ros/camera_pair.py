@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
 from pathlib import Path
 
 from rclpy.lifecycle import LifecycleNode
@@ -80,8 +79,10 @@ class CameraPair:
     def open(self) -> None:
         """Subscribe to both cameras."""
         assert self._intake is not None
-        self._intake.open()
+        self._intake.open(self.parameters.input)
         self._rgb_info.open()
+        for stream, facts in self._intake.streams().items():
+            self._node.get_logger().info(f"{stream} images expected on {facts.topic}")
 
     def close(self) -> None:
         """Unsubscribe; what waits for its partner or for the worker is dropped, counted."""
@@ -113,6 +114,8 @@ class CameraPair:
         old, self.parameters = self.parameters, new
         if self._intake is not None:
             self._intake.set_max_rate(new.output.max_rate_hz)
+            if new.input != old.input and self._intake.is_open:
+                self._intake.open(new.input)
         if new.sync == old.sync:
             return
         if self._intake is not None:
@@ -149,7 +152,7 @@ class CameraPair:
             self._last = result
 
     def refuse(self, error: BadImageError) -> None:
-        self._warnings.refused(self.topics["rgb"], error)
+        self._warnings.refused(f"{self._prefix}rgb/image", error)
 
     def save(self) -> Path:
         """Write the last pair and its mask in ``folder`` layout; returns the folder.
@@ -176,14 +179,6 @@ class CameraPair:
             classes=last.classes,
         )
         return folder
-
-    @property
-    def topics(self) -> Mapping[str, str]:
-        """The resolved names of the cameras' topics."""
-        return {
-            stream: self._node.resolve_topic_name(f"{self._prefix}{stream}/image")
-            for stream in ("rgb", "thermal")
-        }
 
     def accounts(self) -> Accounts:
         """Where every message went so far."""

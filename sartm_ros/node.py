@@ -175,8 +175,6 @@ class SegmentNode(LifecycleNode):
     def _activate(self) -> None:
         for pair in self.pairs:
             pair.open()
-            for stream, topic in pair.topics.items():
-                self.get_logger().info(f"{stream} images expected on {topic}")
 
     def _deactivate(self) -> None:
         for pair in self.pairs:

@@ -75,6 +75,28 @@ class ModelParameters:
 
 
 @dataclass(frozen=True, slots=True)
+class InputParameters:
+    """How the images come."""
+
+    rgb_transport: str = field(
+        default="raw",
+        metadata={
+            "description": "raw: rgb/image; compressed: CompressedImage on rgb/image/compressed, "
+            "after remapping",
+            "choices": ("raw", "compressed"),
+        },
+    )
+    thermal_transport: str = field(
+        default="raw",
+        metadata={
+            "description": "raw: thermal/image; compressed, compressedDepth: CompressedImage on "
+            "thermal/image/compressed or .../compressedDepth, after remapping",
+            "choices": ("raw", "compressed", "compressedDepth"),
+        },
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class ThermalParameters:
     """What the numbers in the thermal image mean."""
 
@@ -194,6 +216,7 @@ class Parameters:
     """All concerns together; a field's name is the parameters' prefix."""
 
     model: ModelParameters = field(default_factory=ModelParameters)
+    input: InputParameters = field(default_factory=InputParameters)
     sync: SyncParameters = field(default_factory=SyncParameters)
     thermal: ThermalParameters = field(default_factory=ThermalParameters)
     output: OutputParameters = field(default_factory=OutputParameters)

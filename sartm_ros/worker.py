@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from sensor_msgs.msg import CompressedImage
 from sensor_msgs.msg import Image as ImageMessage
 
 from sartm_core.classes import ClassTable
@@ -34,7 +35,7 @@ class Arrival:
         entered_ns, accepted_ns: steady time at the callback's entry, and after its checks.
     """
 
-    message: ImageMessage
+    message: ImageMessage | CompressedImage
     image: ThermalImage | None
     entered_ns: int
     accepted_ns: int
