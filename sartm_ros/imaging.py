@@ -1,101 +1,60 @@
-"""Image messages to arrays and back."""
+"""Image messages to arrays and back.
+
+The way in is :mod:`sartm_core.camera_messages`, which the bag reader shares; it takes raw and
+compressed messages alike. A node checks a message in its callback, keeps it as it came, and decodes
+it in its worker, if it is used at all.
+"""
 
 from __future__ import annotations
 
 import array
-from collections.abc import Callable
-from functools import cache
-from importlib.util import find_spec
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
-from sensor_msgs.msg import Image
+from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
-from sartm_core.encodings import COLOR_ENCODINGS, ENCODINGS, Pixels, check_image, decode_image
-from sartm_core.errors import BadImageError
+from sartm_core.camera_messages import check_rgb, check_thermal, decode_rgb, decode_thermal
+from sartm_core.compressed import encode_compressed, encode_ids
 from sartm_core.frames import Image as Array
 from sartm_core.frames import ThermalImage
 
-_THERMAL_ENCODINGS = tuple(name for name in ENCODINGS if name not in COLOR_ENCODINGS)
+__all__ = [
+    "LazyThermal",
+    "check_rgb",
+    "check_thermal",
+    "decode_rgb",
+    "decode_thermal",
+    "encode_mask_png",
+    "encode_overlay_jpeg",
+    "to_message",
+]
+
+OVERLAY_QUALITY = 80
+"""An overlay is looked at, not measured: half the bytes of image_transport's default of 95."""
 
 
-def check_rgb(message: Image) -> None:
-    """Whether :func:`decode_rgb` will succeed (for the rarer encodings: may), by the layout alone.
+class LazyThermal:
+    """A checked thermal message that is decoded when it is first needed, and only once: several
+    RGB images may share it, others never ask for it. For one thread at a time.
 
-    Raises:
-        BadImageError: not a colour encoding that can be decoded here, or a size, step or data
-            length that do not fit each other.
+    Args:
+        message: a raw or compressed image that passed ``check_thermal``.
     """
-    if message.encoding in COLOR_ENCODINGS:
-        check_image(*_layout(message))
-        return
-    if message.encoding in _THERMAL_ENCODINGS:
-        raise BadImageError(
-            "wrong_encoding",
-            "an RGB image must be a colour image",
-            got=message.encoding,
-            expected=", ".join(COLOR_ENCODINGS),
-            remedy="see whether the thermal camera is remapped to rgb/image",
-        )
-    if _converter() is None:
-        raise BadImageError(
-            "wrong_encoding",
-            "RGB encoding cannot be decoded here",
-            got=repr(message.encoding),
-            expected=", ".join(COLOR_ENCODINGS),
-            remedy="install cv_bridge (ROS) or rosbags-image (pip) for Bayer, YUV and others, or "
-            "have the driver publish rgb8",
-        )
 
+    def __init__(self, message: Image | CompressedImage) -> None:
+        self.message = message
+        self._image: ThermalImage | None = None
 
-def decode_rgb(message: Image) -> Array:
-    """HxWx3 uint8 in RGB order; shares the message's memory for rgb8 without row padding.
+    def image(self) -> ThermalImage:
+        """HxW uint8, uint16 or float32.
 
-    Raises:
-        BadImageError: see :func:`check_rgb`, or the converter refuses the message.
-    """
-    if message.encoding in COLOR_ENCODINGS:
-        return cast(Array, _decoded(message))
-    check_rgb(message)
-    convert = cast(Callable[[Image], Array], _converter())
-    try:
-        return convert(message)
-    except Exception as error:  # each converter has its own kinds
-        raise BadImageError(
-            "undecodable",
-            f"an image of encoding {message.encoding!r} is refused",
-            got=error,
-            expected="data that fit the encoding, the size and the step",
-        ) from error
-
-
-def decode_thermal(message: Image) -> ThermalImage:
-    """HxW uint8, uint16 or float32; shares the message's memory where the bytes allow it.
-
-    Raises:
-        BadImageError: not a one-channel encoding, a size, step or data length that do not fit, or
-            a temperature that is not finite.
-    """
-    if message.encoding not in _THERMAL_ENCODINGS:
-        raise BadImageError(
-            "wrong_encoding",
-            "a thermal image must have one channel",
-            got=repr(message.encoding),
-            expected=", ".join(_THERMAL_ENCODINGS),
-            remedy="remap the camera's raw or mono8 topic to thermal/image, not its false colours",
-        )
-    image = cast(ThermalImage, _decoded(message))
-    if image.dtype == np.float32 and not np.isfinite(image.sum(dtype=np.float64)):
-        raise BadImageError(
-            "non_finite",
-            "thermal image has NaN or infinite temperatures",
-            got=f"{int((~np.isfinite(image)).sum())} of {image.size} pixels",
-            expected="kelvin in every pixel",
-            remedy="have the driver mark dead pixels with a neighbour's value",
-        )
-    return image
+        Raises:
+            BadImageError: see ``decode_thermal``; at every call.
+        """
+        if self._image is None:
+            self._image = decode_thermal(self.message)
+        return self._image
 
 
 def to_message(image: Array, encoding: str, header: Header) -> Image:
@@ -108,52 +67,28 @@ def to_message(image: Array, encoding: str, header: Header) -> Image:
         is_bigendian=0,
         step=image.shape[1] * (image.shape[2] if image.ndim == 3 else 1),
     )
-    # The quickest way in: the array constructor copies element by element, bytes are checked so.
-    data = array.array("B")
-    data.frombytes(memoryview(np.ascontiguousarray(image)).cast("B"))
-    message.data = data
+    message.data = _bytes(image)
     return message
 
 
-def _decoded(message: Image) -> Pixels:
-    encoding, height, width, step, data = _layout(message)
-    return decode_image(encoding, height, width, step, message.is_bigendian, data)
+def encode_mask_png(mask: Array, header: Header) -> CompressedImage:
+    """A CompressedImage message of HxW uint8 class ids, lossless, with the header as it is."""
+    return _compressed(*encode_ids(mask), header)
 
 
-def _layout(message: Image) -> tuple[str, int, int, int, Any]:
-    return message.encoding, message.height, message.width, message.step, message.data
+def encode_overlay_jpeg(overlay: Array, header: Header) -> CompressedImage:
+    """A CompressedImage message of a HxWx3 uint8 RGB picture, with the header as it is."""
+    return _compressed(*encode_compressed(overlay, "jpeg", quality=OVERLAY_QUALITY), header)
 
 
-@cache
-def _converter() -> Callable[[Image], Array] | None:
-    """What decodes the rarer encodings here; None = nothing installed."""
-    if find_spec("cv_bridge") is not None:
-        return _by_cv_bridge
-    if find_spec("rosbags") is not None and find_spec("rosbags.image") is not None:
-        return _by_rosbags
-    return None
+def _compressed(format: str, data: Array, header: Header) -> CompressedImage:
+    message = CompressedImage(header=header, format=format)
+    message.data = _bytes(data)
+    return message
 
 
-def _by_cv_bridge(message: Image) -> Array:
-    from cv_bridge import CvBridge
-
-    return cast(Array, CvBridge().imgmsg_to_cv2(message, "rgb8"))
-
-
-def _by_rosbags(message: Image) -> Array:
-    from rosbags.image.image import convert_color, to_cvtype
-
-    # Its own reader takes no account of row padding.
-    _, _, kind, channels = to_cvtype(message.encoding)
-    dtype = np.dtype(kind).newbyteorder(">" if message.is_bigendian else "<")
-    pixel = channels * dtype.itemsize
-    pixels: npt.NDArray[Any] = np.ndarray(
-        (message.height, message.width, channels),
-        dtype,
-        message.data,
-        0,
-        (message.step, pixel, dtype.itemsize),
-    )
-    native = np.ascontiguousarray(pixels.astype(dtype.newbyteorder("=")))
-    native = native[..., 0] if channels == 1 else native
-    return np.asarray(convert_color(native, message.encoding, "rgb8"), np.uint8)
+def _bytes(values: Any) -> array.array[int]:
+    # The quickest way in: the array constructor copies element by element, bytes are checked so.
+    data = array.array("B")
+    data.frombytes(memoryview(np.ascontiguousarray(values)).cast("B"))
+    return data

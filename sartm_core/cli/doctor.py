@@ -32,8 +32,7 @@ def found(name):
 print(json.dumps({
     "rmw": rclpy.get_rmw_implementation_identifier(),
     "packages": {name.split(".")[0]: found(name) for name in
-                 ("launch.actions", "launch_ros.actions", "cv_bridge", "message_filters",
-                  "vision_msgs.msg")},
+                 ("launch.actions", "launch_ros.actions", "message_filters", "vision_msgs.msg")},
 }))
 """
 

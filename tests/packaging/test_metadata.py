@@ -33,7 +33,6 @@ DISTRIBUTIONS = {
 }
 ROS = {
     "builtin_interfaces",
-    "cv_bridge",
     "diagnostic_msgs",
     "launch",
     "launch_ros",
@@ -130,7 +129,7 @@ def test_running_needs_no_more_than_it_installs() -> None:
         for name in _imports(path)
     }
     names = names - set(sys.stdlib_module_names) - OWN - ROS
-    optional = {"torch", "rosbags_image", "psutil"}
+    optional = {"torch", "psutil"}
     assert _distributions(names - optional) <= run
 
 
@@ -149,7 +148,7 @@ def test_every_ros_package_in_use_is_declared() -> None:
     declared = {element.text for element in PACKAGE.iter("exec_depend")}
     used = _third_party("sartm_ros", "launch") & ROS
     assert used <= declared
-    assert {"rclpy", "sensor_msgs", "cv_bridge", "message_filters", "vision_msgs"} <= declared
+    assert {"rclpy", "sensor_msgs", "message_filters", "vision_msgs"} <= declared
     assert PACKAGE.findtext("export/build_type") == "ament_python"
 
 
