@@ -24,7 +24,7 @@ Offset = Annotated[float, typer.Option(help="Added to thermal stamps before pair
 
 @app.callback()
 def bag() -> None:
-    """rosbag2 bags (mcap, db3), without ROS."""
+    """Bags (mcap, db3; reading also ROS 1 .bag), without ROS."""
 
 
 @app.command()
@@ -46,7 +46,16 @@ def make(
     ] = 0.0,
     jitter: Annotated[float, typer.Option(help="Largest deviation from the rate, seconds.")] = 0.0,
     drop: Annotated[float, typer.Option(help="Share of images that are missing, 0 to 1.")] = 0.0,
-    encoding: Annotated[str, typer.Option(help="Of RGB images: rgb8, bgr8, ...")] = "rgb8",
+    encoding: Annotated[
+        str, typer.Option(help="Of RGB images: rgb8, bgr8, rgba8, bgra8, jpeg, png.")
+    ] = "rgb8",
+    thermal_encoding: Annotated[
+        str,
+        typer.Option(
+            help="Of thermal images: auto (raw, as the data are), jpeg, png, mono16 or png16 "
+            "(hundredths of a kelvin)."
+        ),
+    ] = "auto",
     loop: Annotated[int, typer.Option(help="How often a data set is repeated.")] = 1,
     seed: Annotated[int, typer.Option(help="Of jitter and drops.")] = 0,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace OUT.")] = False,
@@ -65,6 +74,7 @@ def make(
         jitter_s=jitter,
         drop=drop,
         encoding=encoding,
+        thermal_encoding=thermal_encoding,
         loops=loop,
         seed=seed,
     )
@@ -155,7 +165,9 @@ def _info_lines(result: dict[str, Any]) -> list[str]:
     lines = [f"{result['bag']}: {result['duration_s']:.1f} s, {size:.1f} MB"]
     for name, topic in result["topics"].items():
         rate = f"{topic['rate_hz']:.1f} Hz" if topic["rate_hz"] else ""
-        images = " ".join([*topic.get("encodings", []), *topic.get("sizes", [])])
+        refused = [f"refused: {n} {reason}" for reason, n in topic.get("refused", {}).items()]
+        encodings = [name.strip() for name in topic.get("encodings", [])]
+        images = ", ".join([*encodings, *topic.get("sizes", []), *refused])
         lines.append(
             f"  {topic['count']:6d}  {rate:>8}  {name}  {topic['type']}  {images}".rstrip()
         )

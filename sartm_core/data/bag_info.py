@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -10,8 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from sartm_core.data.bags import IMAGE_TYPE, BagMessage, BagReader, BagTopics, find_topics
-from sartm_core.errors import SartmError
+from sartm_core.camera_messages import check_message, encoding_of
+from sartm_core.data.bags import CAMERA_TYPES, BagMessage, BagReader, BagTopics, find_topics
+from sartm_core.errors import BadImageError, SartmError
 from sartm_core.synchronizer import Pair, Synchronizer, SyncParameters
 
 MS = 1e6
@@ -22,14 +23,22 @@ class _Topic:
     def __init__(self) -> None:
         self.stamps: list[int] = []
         self.bytes = 0
-        self.images: set[tuple[str, int, int]] = set()
+        self.encodings: set[str] = set()
+        self.sizes: set[str] = set()
+        self.refused: Counter[str] = Counter()
 
     def add(self, message: BagMessage) -> None:
         self.stamps.append(message.stamp_ns)
         self.bytes += len(message.raw)
-        if message.msgtype == IMAGE_TYPE:
-            image = message.decode()
-            self.images.add((image.encoding, image.width, image.height))
+        if message.msgtype not in CAMERA_TYPES:
+            return
+        image = message.decode()
+        self.encodings.add(encoding_of(image))
+        try:
+            layout = check_message(image)
+            self.sizes.add(f"{layout.width}x{layout.height}")
+        except BadImageError as error:
+            self.refused[error.reason] += 1
 
     def as_json(self, msgtype: str) -> dict[str, Any]:
         gaps = np.diff(self.stamps)
@@ -41,9 +50,10 @@ class _Topic:
             "jumps_back": int((gaps < 0).sum()),
             "bytes": self.bytes,
         }
-        if self.images:
-            result["encodings"] = sorted({encoding for encoding, _, _ in self.images})
-            result["sizes"] = sorted({f"{width}x{height}" for _, width, height in self.images})
+        if self.encodings:
+            result["encodings"] = sorted(self.encodings)
+            result["sizes"] = sorted(self.sizes)
+            result["refused"] = dict(self.refused)
         return result
 
 
@@ -65,9 +75,10 @@ def bag_info(
 
     Returns:
         ``bag``, ``bytes``, ``duration_s``, ``messages``, ``topics`` {name: type, count, rate_hz,
-        jumps_back, bytes, encodings, sizes} and ``pairing``: counters of the synchroniser and the
-        offsets (thermal - RGB, ms), with messages arriving as they were recorded. Where the two
-        cameras cannot be told, ``pairing`` holds ``error``.
+        jumps_back, bytes, and of images encodings, sizes, refused {reason: count}} and
+        ``pairing``: counters of the synchroniser and the offsets (thermal - RGB, ms), with
+        messages arriving as they were recorded. Where the two cameras cannot be told, ``pairing``
+        holds ``error``.
 
     Raises:
         SartmError: the bag cannot be read.

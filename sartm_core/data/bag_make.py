@@ -10,6 +10,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
+
 from sartm_core.classes import MFNET, ClassTable, class_rows
 from sartm_core.data.bags import (
     FRAME_TOPIC,
@@ -17,9 +19,10 @@ from sartm_core.data.bags import (
     RGB_TOPIC,
     SECOND,
     THERMAL_TOPIC,
+    TRANSPORT,
     BagWriter,
 )
-from sartm_core.encodings import COLOR_ENCODINGS, Pixels
+from sartm_core.encodings import ENCODABLE_COLORS, Pixels
 from sartm_core.errors import SartmError
 from sartm_core.frames import Image, ThermalImage
 
@@ -30,7 +33,14 @@ if TYPE_CHECKING:
 START_NS = 1_700_000_000 * SECOND
 RGB_FRAME_ID = "rgb_camera_optical_frame"
 THERMAL_FRAME_ID = "thermal_camera_optical_frame"
-_THERMAL_ENCODINGS = {"uint8": "mono8", "uint16": "mono16", "float32": "32FC1"}
+RGB_CHOICES = (*ENCODABLE_COLORS, "jpeg", "png")
+THERMAL_CHOICES = ("auto", "jpeg", "png", "mono16", "png16")
+GREY_KELVIN = (273.15, 0.2)
+"""Kelvin of grey level 0, and per level, where 8-bit data play a radiometric camera: with
+thermal.scale 0.01 and thermal.window [273.15, 324.15] the levels come back."""
+
+_RAW_ENCODINGS = {"uint8": "mono8", "uint16": "mono16", "float32": "32FC1"}
+_CODECS: dict[str, Literal["jpeg", "png"]] = {"jpeg": "jpeg", "png": "png", "png16": "png"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +53,9 @@ class BagOptions:
             images show the scene at their stamp + offset.
         jitter_s: images are taken up to this much earlier or later, each on its own.
         drop: share of the images of each camera that are missing.
-        encoding: of the RGB images.
+        encoding: of the RGB images, one of ``RGB_CHOICES``; jpeg and png go to TOPIC/compressed.
+        thermal_encoding: of the thermal images: auto = raw, as the data are; jpeg (8 bit only),
+            png; mono16, png16 = hundredths of a kelvin (16-bit data as they are).
         loops: how often a data set is repeated; stamps go on.
         seed: of jitter and drops.
     """
@@ -54,6 +66,7 @@ class BagOptions:
     jitter_s: float = 0.0
     drop: float = 0.0
     encoding: str = "rgb8"
+    thermal_encoding: str = "auto"
     loops: int = 1
     seed: int = 0
 
@@ -69,9 +82,13 @@ class BagOptions:
             )
         if not 0 <= self.drop < 1:
             raise SartmError("bad share of dropped images", got=self.drop, expected="0 to below 1")
-        if self.encoding not in COLOR_ENCODINGS:
+        if self.encoding not in RGB_CHOICES:
+            raise SartmError("bad RGB encoding", got=self.encoding, expected=", ".join(RGB_CHOICES))
+        if self.thermal_encoding not in THERMAL_CHOICES:
             raise SartmError(
-                "bad RGB encoding", got=self.encoding, expected=", ".join(COLOR_ENCODINGS)
+                "bad thermal encoding",
+                got=self.thermal_encoding,
+                expected=", ".join(THERMAL_CHOICES),
             )
         if self.loops < 1:
             raise SartmError("bad number of loops", got=self.loops, expected="at least 1")
@@ -180,31 +197,50 @@ def _write(
     overwrite: bool,
     advance: Callable[[], None],
 ) -> dict[str, int]:
-    counts = dict.fromkeys((RGB_TOPIC, THERMAL_TOPIC, GROUND_TRUTH_TOPIC, FRAME_TOPIC), 0)
+    rgb_topic = RGB_TOPIC + (TRANSPORT if options.encoding in _CODECS else "")
+    thermal_topic = THERMAL_TOPIC + (TRANSPORT if options.thermal_encoding in _CODECS else "")
+    counts = dict.fromkeys((rgb_topic, thermal_topic, GROUND_TRUTH_TOPIC, FRAME_TOPIC), 0)
     with BagWriter(out, overwrite=overwrite) as bag:
 
         def image(
             topic: str, stamp_ns: int, frame_id: str, pixels: Pixels, encoding: str, log_ns: int
         ) -> None:
-            bag.image(topic, stamp_ns, frame_id, pixels, encoding, log_ns)
+            if (codec := _CODECS.get(encoding)) is not None:
+                bag.compressed(topic, stamp_ns, frame_id, pixels, codec, log_ns)
+            else:
+                bag.image(topic, stamp_ns, frame_id, pixels, encoding, log_ns)
             counts[topic] += 1
 
         for shot in _shots(options, duration_s):
             time = START_NS + round(shot.time_s * SECOND)
             if shot.camera == "thermal":
+                encoding = options.thermal_encoding
                 pixels = thermal(shot.time_s)
+                if encoding in ("mono16", "png16"):
+                    pixels = _centikelvin(pixels)
+                elif encoding == "auto":
+                    encoding = _RAW_ENCODINGS[pixels.dtype.name]
                 stamp = time - round(options.offset_s * SECOND)
-                encoding = _THERMAL_ENCODINGS[pixels.dtype.name]
-                image(THERMAL_TOPIC, stamp, THERMAL_FRAME_ID, pixels, encoding, time)
+                image(thermal_topic, stamp, THERMAL_FRAME_ID, pixels, encoding, time)
             else:
                 frame = rgb(shot.number, shot.time_s)
                 bag.text(FRAME_TOPIC, time, json.dumps(frame.about))
                 counts[FRAME_TOPIC] += 1
                 if frame.label is not None:
                     image(GROUND_TRUTH_TOPIC, time, RGB_FRAME_ID, frame.label, "mono8", time)
-                image(RGB_TOPIC, time, RGB_FRAME_ID, frame.pixels, options.encoding, time)
+                image(rgb_topic, time, RGB_FRAME_ID, frame.pixels, options.encoding, time)
             advance()
     return counts
+
+
+def _centikelvin(pixels: ThermalImage) -> ThermalImage:
+    """HxW uint16, hundredths of a kelvin; 16-bit counts stay what they are."""
+    if pixels.dtype == np.uint16:
+        return pixels
+    kelvin = pixels.astype(np.float64)
+    if pixels.dtype == np.uint8:
+        kelvin = GREY_KELVIN[0] + GREY_KELVIN[1] * kelvin
+    return np.rint(100 * kelvin).clip(0, 65535).astype(np.uint16)
 
 
 def _shots(options: BagOptions, duration_s: float) -> Iterator[_Shot]:

@@ -11,9 +11,8 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-import numpy as np
-
-from sartm_core.encodings import Pixels, decode_image
+from sartm_core.camera_messages import decode_message
+from sartm_core.encodings import Pixels
 from sartm_core.errors import SartmError
 
 RGB_TOPIC = "/rgb/image_raw"
@@ -21,6 +20,8 @@ THERMAL_TOPIC = "/thermal/image_raw"
 GROUND_TRUTH_TOPIC = "/ground_truth/mask"
 FRAME_TOPIC = "/frame"
 IMAGE_TYPE = "sensor_msgs/msg/Image"
+COMPRESSED_TYPE = "sensor_msgs/msg/CompressedImage"
+CAMERA_TYPES = (IMAGE_TYPE, COMPRESSED_TYPE)
 STRING_TYPE = "std_msgs/msg/String"
 
 SECOND = 1_000_000_000
@@ -42,7 +43,8 @@ class BagMessage:
         topic, msgtype: e.g. ``/rgb/image_raw``, ``sensor_msgs/msg/Image``.
         stamp_ns: header stamp, or ``log_ns`` for a type without header.
         log_ns: when it was recorded.
-        raw: its CDR bytes, as rclpy publishes them.
+        raw: its CDR bytes, as rclpy publishes them. Those of a ROS 1 bag are converted where ROS 2
+            has the same message, which it has for images and texts.
     """
 
     topic: str
@@ -72,9 +74,26 @@ def refuse(what: str) -> Iterator[None]:
         raise SartmError(
             what,
             got=f"{type(error).__name__}: {error}",
-            expected="a complete ROS 2 bag (mcap or db3)",
+            expected="a complete bag (ROS 2: mcap or db3; ROS 1: .bag)",
             remedy="record or copy it again; `ros2 bag reindex` may repair a folder",
         ) from error
+
+
+def from_ros1(raw: bytes, msgtype: str) -> bytes:
+    """The CDR bytes of a ROS 1 message, if :func:`same_in_ros1` says that it has any."""
+    return bytes(typestore().ros1_to_cdr(raw, msgtype))
+
+
+@cache
+def same_in_ros1(msgtype: str) -> bool:
+    """Whether a message has the same fields in ROS 1 (Noetic), but for the header's ``seq``."""
+    from rosbags.convert.converter import is_same_wireformat
+    from rosbags.typesys import Stores, get_typestore
+
+    noetic = get_typestore(Stores.ROS1_NOETIC)
+    if msgtype not in noetic.fielddefs or msgtype not in typestore().fielddefs:
+        return False
+    return bool(is_same_wireformat(noetic, typestore(), msgtype, msgtype))
 
 
 @cache
@@ -104,16 +123,10 @@ def _byte_order(raw: bytes) -> str:
 
 
 def pixels_of(message: BagMessage) -> Pixels:
-    """The pixels of an image message; see :func:`sartm_core.encodings.decode_image`."""
-    image = message.decode()
-    return decode_image(
-        image.encoding,
-        image.height,
-        image.width,
-        image.step,
-        image.is_bigendian,
-        np.asarray(image.data),
-    )
+    """The pixels of a raw or compressed image message; see
+    :func:`sartm_core.camera_messages.decode_message`.
+    """
+    return decode_message(message.decode())
 
 
 def frame_about(message: BagMessage) -> dict[str, Any]:

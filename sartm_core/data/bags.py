@@ -1,4 +1,4 @@
-"""rosbag2 bags (mcap and db3) without ROS: reading, writing, and an order for repeatable replay."""
+"""Bags without ROS: reading (rosbag2 and ROS 1), writing, and an order for repeatable replay."""
 
 from __future__ import annotations
 
@@ -10,9 +10,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, Literal
 
+from sartm_core.compressed import encode_compressed
 from sartm_core.data.bag_messages import (
+    CAMERA_TYPES,
+    COMPRESSED_TYPE,
     FRAME_TOPIC,
     GROUND_TRUTH_TOPIC,
     IMAGE_TYPE,
@@ -23,10 +26,12 @@ from sartm_core.data.bag_messages import (
     BagMessage,
     frame_about,
     frame_stem,
+    from_ros1,
     has_header,
     header_stamp,
     pixels_of,
     refuse,
+    same_in_ros1,
     typestore,
     with_stamp,
 )
@@ -35,6 +40,8 @@ from sartm_core.errors import SartmError
 from sartm_core.files import atomic_path
 
 __all__ = [
+    "CAMERA_TYPES",
+    "COMPRESSED_TYPE",
     "FRAME_TOPIC",
     "GROUND_TRUTH_TOPIC",
     "IMAGE_TYPE",
@@ -55,6 +62,9 @@ __all__ = [
     "with_stamp",
 ]
 
+TRANSPORT, DEPTH_TRANSPORT = "/compressed", "/compressedDepth"
+"""What image_transport appends to the topic of the raw images."""
+
 LOOK_AHEAD_NS = SECOND
 """How much later than its RGB image a thermal image may stand in a bag and still pair with it."""
 
@@ -63,28 +73,21 @@ class BagReader:
     """The messages of a bag.
 
     Args:
-        path: an .mcap or .db3 file, or the folder that ``ros2 bag record`` writes.
+        path: an .mcap, .db3 or (ROS 1) .bag file, or the folder that ``ros2 bag record`` writes.
 
     Attributes:
         topics: name -> message type.
         counts: name -> number of messages.
 
     Raises:
-        SartmError: no bag, a ROS 1 bag, or one that is damaged.
+        SartmError: no bag, or one that is damaged.
     """
 
     def __init__(self, path: Path | str) -> None:
         self.path = Path(path)
         if not self.path.exists():
             raise SartmError(
-                "no such bag", got=self.path, expected="a .mcap or .db3 file, a folder"
-            )
-        if self.path.suffix == ".bag":
-            raise SartmError(
-                "a ROS 1 bag cannot be read",
-                got=self.path,
-                expected="a ROS 2 bag",
-                remedy=f"rosbags-convert --src {self.path} --dst {self.path.with_suffix('.mcap')}",
+                "no such bag", got=self.path, expected="a .mcap, .db3 or .bag file, a folder"
             )
         self.topics: dict[str, str] = {}
         self.counts: dict[str, int] = {}
@@ -114,14 +117,27 @@ class BagReader:
             wanted = [c for c in reader.connections if topics is None or c.topic in topics]
             found = reader.messages(wanted, start_ns, stop_ns) if wanted else ()
             for connection, log_ns, raw in found:
-                stamp = header_stamp(raw) if has_header(connection.msgtype) else log_ns
-                yield BagMessage(connection.topic, connection.msgtype, stamp, log_ns, raw)
+                yield self._message(connection.topic, connection.msgtype, log_ns, raw)
+
+    def _message(self, topic: str, kind: str, log_ns: int, raw: bytes) -> BagMessage:
+        if self._is_ros1:
+            if not same_in_ros1(kind):
+                return BagMessage(topic, kind, log_ns, log_ns, raw)
+            raw = from_ros1(raw, kind)
+        return BagMessage(
+            topic, kind, header_stamp(raw) if has_header(kind) else log_ns, log_ns, raw
+        )
+
+    @property
+    def _is_ros1(self) -> bool:
+        return self.path.suffix == ".bag"
 
     @contextmanager
     def _open(self) -> Iterator[Any]:
-        from rosbags.rosbag2 import Reader
+        from rosbags import rosbag1, rosbag2
 
-        with refuse(f"{self.path} cannot be read as a bag"), Reader(self.path) as reader:
+        kind: Any = rosbag1 if self._is_ros1 else rosbag2
+        with refuse(f"{self.path} cannot be read as a bag"), kind.Reader(self.path) as reader:
             yield reader
 
 
@@ -153,12 +169,12 @@ def find_topics(
             raise SartmError(
                 f"{bag.path} has no topic {given}", expected=", ".join(sorted(bag.topics))
             )
-    images = [topic for topic, kind in bag.topics.items() if kind == IMAGE_TYPE]
+    images = _image_topics(bag)
     texts = [topic for topic, kind in bag.topics.items() if kind == STRING_TYPE]
     truths = [topic for topic in images if _has_word(topic, _TRUTH_WORDS)]
     cameras = [topic for topic in images if topic not in truths]
     thermals = [topic for topic in cameras if _has_word(topic, _THERMAL_WORDS)]
-    others = [topic for topic in cameras if topic not in thermals]
+    others = [t for t in cameras if t not in thermals and not t.endswith(DEPTH_TRANSPORT)]
     colours = [topic for topic in others if _has_word(topic, _RGB_WORDS)]
     return BagTopics(
         rgb=rgb or _only(bag, "rgb", RGB_TOPIC, colours or others),
@@ -173,14 +189,26 @@ _RGB_WORDS = ("rgb", "color", "colour", "visible", "vis", "rgbd")
 _TRUTH_WORDS = ("gt", "truth", "label", "labels")
 
 
+def _image_topics(bag: BagReader) -> list[str]:
+    """Raw and compressed image topics: one for each camera, raw if there is."""
+    images = [topic for topic, kind in bag.topics.items() if kind in CAMERA_TYPES]
+    best: dict[str, str] = {}
+    for topic in sorted(images, key=lambda t: (t.endswith(DEPTH_TRANSPORT), t.endswith(TRANSPORT))):
+        best.setdefault(_base_topic(topic), topic)
+    return [topic for topic in images if topic in best.values()]
+
+
+def _base_topic(topic: str) -> str:
+    return topic.removesuffix(TRANSPORT).removesuffix(DEPTH_TRANSPORT)
+
+
 def _has_word(topic: str, words: Collection[str]) -> bool:
     return any(word in words for word in re.split(r"[/_\-\d]+", topic.lower()))
 
 
 def _preferred(usual: str, choices: list[str]) -> str | None:
-    if usual in choices or len(choices) != 1:
-        return usual if usual in choices else None
-    return choices[0]
+    named = [topic for topic in choices if _base_topic(topic) == usual] or choices
+    return named[0] if len(named) == 1 else None
 
 
 def _only(bag: BagReader, camera: str, usual: str, choices: list[str]) -> str:
@@ -189,7 +217,7 @@ def _only(bag: BagReader, camera: str, usual: str, choices: list[str]) -> str:
         raise SartmError(
             f"{bag.path}: cannot tell which topic is the {camera} camera",
             got=", ".join(f"{name} ({kind})" for name, kind in sorted(bag.topics.items())),
-            expected=f"one {IMAGE_TYPE} topic that says so, e.g. {usual}",
+            expected=f"one topic of {' or '.join(CAMERA_TYPES)} that says so, e.g. {usual}",
             remedy=f"name it with --{camera}-topic",
         )
     return topic
@@ -280,18 +308,35 @@ class BagWriter:
         log_ns: int | None = None,
     ) -> None:
         """Append a sensor_msgs/Image; see ``encode_image`` for pixels and encoding."""
-        types = typestore().types
         step, data = encode_image(pixels, encoding)
-        seconds, nanoseconds = divmod(stamp_ns, SECOND)
-        stamp = types["builtin_interfaces/msg/Time"](seconds, nanoseconds)
-        header = types["std_msgs/msg/Header"](stamp, frame_id)
         height, width = pixels.shape[:2]
-        message = types[IMAGE_TYPE](header, height, width, encoding, 0, step, data)
+        header = self._header(stamp_ns, frame_id)
+        message = typestore().types[IMAGE_TYPE](header, height, width, encoding, 0, step, data)
         self._write(topic, IMAGE_TYPE, message, stamp_ns if log_ns is None else log_ns)
+
+    def compressed(
+        self,
+        topic: str,
+        stamp_ns: int,
+        frame_id: str,
+        pixels: Pixels,
+        codec: Literal["jpeg", "png"],
+        log_ns: int | None = None,
+    ) -> None:
+        """Append a sensor_msgs/CompressedImage; see ``encode_compressed``."""
+        format, data = encode_compressed(pixels, codec)
+        header = self._header(stamp_ns, frame_id)
+        message = typestore().types[COMPRESSED_TYPE](header, format, data)
+        self._write(topic, COMPRESSED_TYPE, message, stamp_ns if log_ns is None else log_ns)
 
     def text(self, topic: str, log_ns: int, text: str) -> None:
         """Append a std_msgs/String."""
         self._write(topic, STRING_TYPE, typestore().types[STRING_TYPE](text), log_ns)
+
+    def _header(self, stamp_ns: int, frame_id: str) -> Any:
+        types = typestore().types
+        stamp = types["builtin_interfaces/msg/Time"](*divmod(stamp_ns, SECOND))
+        return types["std_msgs/msg/Header"](stamp, frame_id)
 
     def _write(self, topic: str, kind: str, message: Any, log_ns: int) -> None:
         raw = bytes(typestore().serialize_cdr(message, kind))

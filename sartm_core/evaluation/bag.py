@@ -16,9 +16,10 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from sartm_core.camera_messages import decode_rgb, decode_thermal
 from sartm_core.classes import ClassTable
 from sartm_core.data.bag_dataset import BagDataset
-from sartm_core.data.bags import BagMessage, BagReader, pixels_of, replay_order
+from sartm_core.data.bags import BagMessage, BagReader, replay_order
 from sartm_core.data.images import read_ids, write_png
 from sartm_core.errors import BadImageError, SartmError
 from sartm_core.evaluation.detail import Detail
@@ -96,9 +97,8 @@ class _OfflineRun:
     def take(self, message: BagMessage) -> None:
         camera = "rgb" if message.topic == self._dataset.topics.rgb else "thermal"
         try:
-            pixels = pixels_of(message)
-            if (pixels.ndim == 3) != (camera == "rgb"):
-                raise BadImageError("wrong_encoding", f"{message.topic} is no {camera} camera")
+            decode = decode_rgb if camera == "rgb" else decode_thermal
+            pixels = decode(message.decode())
         except BadImageError as error:
             self._undecoded[camera][error.reason] += 1
             return

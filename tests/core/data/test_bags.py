@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sartm_core.classes import MFNET
+from sartm_core.compressed import encode_compressed
 from sartm_core.data.bag_info import bag_info
 from sartm_core.data.bag_make import (
     START_NS,
@@ -19,7 +20,9 @@ from sartm_core.data.bag_make import (
     make_bag_from_dataset,
     make_bag_from_sequence,
 )
+from sartm_core.data.bag_messages import typestore
 from sartm_core.data.bags import (
+    COMPRESSED_TYPE,
     FRAME_TOPIC,
     GROUND_TRUTH_TOPIC,
     IMAGE_TYPE,
@@ -37,6 +40,7 @@ from sartm_core.data.bags import (
 from sartm_core.data.sample import Sample
 from sartm_core.errors import SartmError
 from sartm_core.synchronizer import Synchronizer, SyncParameters
+from sartm_core.thermal import ThermalSpec, normalise
 
 MS = 1_000_000
 SECOND = 1000 * MS
@@ -134,6 +138,110 @@ def test_encodings(tmp_path, encoding, dtype, thermal):
     assert pixels_of(heat).dtype == dtype
 
 
+@pytest.mark.parametrize("encoding", ["jpeg", "png"])
+@pytest.mark.parametrize(
+    ("dtype", "thermal", "format"),
+    [
+        (np.uint8, "jpeg", "mono8; jpeg compressed mono8"),
+        (np.uint8, "png", "mono8; png compressed "),
+        (np.uint16, "png", "mono16; png compressed "),
+        (np.uint16, "png16", "mono16; png compressed "),
+    ],
+)
+def test_compressed_topics(tmp_path, encoding, dtype, thermal, format):
+    path = tmp_path / "a.mcap"
+    options = BagOptions(encoding=encoding, thermal_encoding=thermal)
+    counts = make_bag_from_dataset(Frames(dtype), path, options)
+    rgb_topic, thermal_topic = f"{RGB_TOPIC}/compressed", f"{THERMAL_TOPIC}/compressed"
+    assert set(counts) == {rgb_topic, thermal_topic, GROUND_TRUTH_TOPIC, FRAME_TOPIC}
+    assert set(counts.values()) == {6}
+    found = find_topics(BagReader(path))
+    assert (found.rgb, found.thermal) == (rgb_topic, thermal_topic)
+    rgb, heat = read(path, rgb_topic), read(path, thermal_topic)
+    assert (rgb[0].msgtype, rgb[0].stamp_ns) == (COMPRESSED_TYPE, START_NS)
+    assert rgb[0].decode().format == f"rgb8; {encoding} compressed bgr8"
+    assert heat[0].decode().format == format
+    assert heat[0].decode().header.frame_id == "thermal_camera_optical_frame"
+    for number in range(6):
+        difference = pixels_of(rgb[number])[0, 0].astype(int) - [number, 100, 200]
+        assert np.abs(difference).max() <= (2 if encoding == "jpeg" else 0)
+        assert pixels_of(heat[number]).dtype == dtype
+        assert abs(int(pixels_of(heat[number])[0, 0]) - number) <= (thermal == "jpeg")
+    info = bag_info(path)["topics"]
+    assert info[thermal_topic]["encodings"] == [format]
+    assert info[thermal_topic]["sizes"] == ["8x6"]
+    assert info[thermal_topic]["refused"] == {}
+
+
+@pytest.mark.parametrize(("encoding", "suffix"), [("mono16", ""), ("png16", "/compressed")])
+def test_grey_levels_play_a_radiometric_camera(tmp_path, encoding, suffix):
+    path = tmp_path / "a.mcap"
+    make_bag_from_dataset(Frames(), path, BagOptions(thermal_encoding=encoding))
+    spec = ThermalSpec("raw16", scale=0.01, window=(273.15, 324.15))
+    for number, message in enumerate(read(path, THERMAL_TOPIC + suffix)):
+        counts = pixels_of(message)
+        assert (counts.dtype, counts[0, 0]) == (np.uint16, 27315 + 20 * number)
+        assert (normalise(counts, spec) == number).all()
+
+
+def test_kelvin_become_hundredths(tmp_path):
+    path = tmp_path / "a.mcap"
+    make_bag_from_dataset(Frames(np.float32), path, BagOptions(thermal_encoding="mono16"))
+    assert [int(pixels_of(m)[0, 0]) for m in read(path, THERMAL_TOPIC)] == list(range(0, 600, 100))
+
+
+def test_kelvin_do_not_fit_a_png(tmp_path):
+    with pytest.raises(SartmError, match="float32"):
+        make_bag_from_dataset(
+            Frames(np.float32), tmp_path / "a.mcap", BagOptions(thermal_encoding="png")
+        )
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_ros_1_bag(tmp_path):
+    """With the header's seq of ROS 1, a compressed camera, and a type that ROS 2 does not have."""
+    from rosbags.rosbag1 import Writer
+    from rosbags.typesys import Stores, get_types_from_msg, get_typestore
+
+    store = get_typestore(Stores.ROS1_NOETIC)
+    store.register(get_types_from_msg("std_msgs/Header header\nint32 gain", "mine/msg/Gain"))
+    pixels = np.full((6, 8), 30_000, np.uint16)
+    path = tmp_path / "old.bag"
+    with Writer(path) as bag:
+        for number, (topic, kind) in enumerate(
+            [
+                ("/thermal/compressed", "sensor_msgs/msg/CompressedImage"),
+                ("/rgb/image_raw", "sensor_msgs/msg/Image"),
+                ("/gain", "mine/msg/Gain"),
+            ]
+        ):
+            stamp = store.types["builtin_interfaces/msg/Time"](7, number)
+            header = store.types["std_msgs/msg/Header"](99, stamp, "camera")
+            png = encode_compressed(pixels, "png")
+            fields = {
+                "/thermal/compressed": png,
+                "/rgb/image_raw": (2, 2, "rgb8", 0, 6, np.arange(12, dtype=np.uint8)),
+                "/gain": (5,),
+            }[topic]
+            message = store.types[kind](header, *fields)
+            connection = bag.add_connection(topic, kind, typestore=store)
+            bag.write(connection, 8 * SECOND + number, store.serialize_ros1(message, kind))
+    bag = BagReader(path)
+    assert bag.topics["/thermal/compressed"] == COMPRESSED_TYPE
+    found = find_topics(bag)
+    assert (found.rgb, found.thermal) == ("/rgb/image_raw", "/thermal/compressed")
+    thermal, rgb, gain = bag.messages()
+    assert (thermal.stamp_ns, thermal.log_ns) == (7 * SECOND, 8 * SECOND)
+    np.testing.assert_array_equal(pixels_of(thermal), pixels)
+    assert rgb.stamp_ns == 7 * SECOND + 1
+    assert rgb.decode().header.frame_id == "camera"
+    assert pixels_of(rgb).ravel().tolist() == list(range(12))
+    assert gain.stamp_ns == gain.log_ns == 8 * SECOND + 2
+    info = bag_info(path)
+    assert info["messages"] == 3
+    assert info["topics"]["/rgb/image_raw"]["sizes"] == ["2x2"]
+
+
 def test_a_synthetic_drive_shows_each_camera_its_own_moment(tmp_path):
     from sartm_core.data.synthetic import SceneSequence
 
@@ -155,6 +263,8 @@ def test_a_synthetic_drive_shows_each_camera_its_own_moment(tmp_path):
         {"jitter_s": 0.05},
         {"drop": 1.0},
         {"encoding": "mono8"},
+        {"encoding": "nv12"},
+        {"thermal_encoding": "rgb8"},
         {"loops": 0},
     ],
 )
@@ -204,7 +314,11 @@ def test_with_stamp_changes_the_stamp_and_nothing_else(tmp_path):
 def bag_with(path: Path, topics: list[str]) -> BagReader:
     with BagWriter(path) as bag:
         for topic in topics:
-            bag.image(topic, SECOND, "", np.zeros((2, 2), np.uint8), "mono8")
+            pixels = np.zeros((2, 2), np.uint8)
+            if "compressed" in topic:
+                bag.compressed(topic, SECOND, "", pixels, "png")
+            else:
+                bag.image(topic, SECOND, "", pixels, "mono8")
         bag.text("/frame", SECOND, "{}")
     return BagReader(path)
 
@@ -222,6 +336,32 @@ def bag_with(path: Path, topics: list[str]) -> BagReader:
         (["/camera/color/image", "/lwir", "/gt"], "/camera/color/image", "/lwir", "/gt"),
         (["/camera/image_raw", "/boson/image_raw"], "/camera/image_raw", "/boson/image_raw", None),
         (["/airship/rgb", "/airship/ir"], "/airship/rgb", "/airship/ir", None),  # "ir" is a word
+        # raw before compressed, however they are ordered
+        (
+            ["/rgb/compressed", "/rgb", "/ir", "/ir/compressed"],
+            "/rgb",
+            "/ir",
+            None,
+        ),
+        # what image_transport offers for each camera
+        (
+            ["/rgb/compressedDepth", "/rgb/compressed", "/ir/compressedDepth", "/ir/compressed"],
+            "/rgb/compressed",
+            "/ir/compressed",
+            None,
+        ),
+        (
+            ["/cam/compressedDepth", "/zed/compressed", "/flir/compressedDepth"],
+            "/zed/compressed",
+            "/flir/compressedDepth",
+            None,
+        ),
+        (
+            [f"{RGB_TOPIC}/compressed", "/other/rgb", f"{THERMAL_TOPIC}/compressed", "/other/ir"],
+            f"{RGB_TOPIC}/compressed",
+            f"{THERMAL_TOPIC}/compressed",
+            None,
+        ),
     ],
 )
 def test_topics_are_told_by_their_names(tmp_path, topics, rgb, thermal, truth):
@@ -371,6 +511,22 @@ def test_info_tells_rates_sizes_and_pairing(tmp_path):
     corrected = bag_info(tmp_path / "a.mcap", SyncParameters(thermal_offset_s=0.02))
     assert abs(corrected["pairing"]["offset_ms"]["mean"]) < abs(offsets["mean"])
     json.dumps(info)
+
+
+def test_info_counts_images_that_would_be_refused(tmp_path):
+    from rosbags.rosbag2 import StoragePlugin, Writer
+
+    types = typestore().types
+    header = types["std_msgs/msg/Header"](types["builtin_interfaces/msg/Time"](1, 0), "")
+    with Writer(tmp_path / "a", version=9, storage_plugin=StoragePlugin.MCAP) as bag:
+        connection = bag.add_connection("/rgb/compressed", COMPRESSED_TYPE, typestore=typestore())
+        for format, data in (encode_compressed(np.zeros((2, 2, 3), np.uint8), "jpeg"), ("", b"")):
+            message = types[COMPRESSED_TYPE](header, format, np.frombuffer(data, np.uint8))
+            bag.write(connection, SECOND, typestore().serialize_cdr(message, COMPRESSED_TYPE))
+    topic = bag_info(tmp_path / "a")["topics"]["/rgb/compressed"]
+    assert topic["encodings"] == ["", "rgb8; jpeg compressed bgr8"]
+    assert topic["sizes"] == ["2x2"]
+    assert topic["refused"] == {"empty": 1}
 
 
 def test_info_of_a_bag_whose_cameras_cannot_be_told(tmp_path):

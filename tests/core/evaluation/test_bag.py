@@ -138,11 +138,12 @@ def test_thermal_that_is_missing_and_images_that_are_bad_are_accounted_for(tmp_p
     result = run(dataset, tiny_bundle, tmp_path)
     rgb_account = result["accounting"]["rgb"]
     assert rgb_account["received"] == 6
-    assert rgb_account["dropped"] == {"wrong_encoding": 1, "non_finite": 1}
-    assert rgb_account["published"] == len(result["masks"]) == 4
-    assert rgb_account["without_thermal"] == 1
+    assert rgb_account["dropped"] == {"wrong_encoding": 1}
+    assert rgb_account["published"] == len(result["masks"]) == 5
+    assert rgb_account["without_thermal"] == 2
     thermal = result["accounting"]["thermal"]
     assert thermal["received"] == 5
+    assert thermal["unused"]["non_finite"] == 1  # as in the node
     assert thermal["used"] + sum(thermal["unused"].values()) + thermal["buffered"] == 5
     # no /frame: masks are named by their stamps; no ground truth: no scores, but a report of sorts
     assert result["masks"][0]["file"] == f"masks/{100 * SECOND}.png"
