@@ -10,14 +10,15 @@ from rclpy.lifecycle import LifecycleNode
 from sartm_core.bundle import Bundle
 from sartm_core.data.saved_frames import save_frame
 from sartm_core.errors import BadImageError, SartmError
-from sartm_core.flat import is_flat
 from sartm_core.segmenter import Segmenter
+from sartm_core.thermal_levels import LevelSmoothing
 from sartm_ros.accounting import Accounts, Ledger
 from sartm_ros.camera_info import CameraInfoTopic
 from sartm_ros.camera_stream import SECOND, stamp_ns
 from sartm_ros.health import Latencies, PairHealth
 from sartm_ros.intake import Intake
 from sartm_ros.mailbox import Mailbox
+from sartm_ros.observer import Observer
 from sartm_ros.outputs import Outputs
 from sartm_ros.pairing import Pairing
 from sartm_ros.parameters import Parameters
@@ -56,7 +57,8 @@ class CameraPair:
         self._pairing = Pairing(parameters.sync)
         self._rgb_info = CameraInfoTopic(node, f"{self._prefix}rgb/camera_info")
         self._latencies = Latencies()
-        self._flat: set[str] = set()
+        self._observer = Observer(name, node.get_logger())
+        self.smoothing = _smoothing(parameters)
         self._last: Result | None = None
         self._mailbox: Mailbox[Job] | None = None
         self._intake: Intake | None = None
@@ -75,6 +77,7 @@ class CameraPair:
             self._warnings,
         )
         self._intake.set_max_rate(self.parameters.output.max_rate_hz)
+        self._intake.set_freeze(self.parameters.thermal.freeze_s)
 
     def open(self) -> None:
         """Subscribe to both cameras."""
@@ -112,8 +115,11 @@ class CameraPair:
     def set_parameters(self, new: Parameters) -> None:
         """Go by other values from the next image on."""
         old, self.parameters = self.parameters, new
+        if new.thermal.smoothing_s != old.thermal.smoothing_s:
+            self.smoothing = _smoothing(new)
         if self._intake is not None:
             self._intake.set_max_rate(new.output.max_rate_hz)
+            self._intake.set_freeze(new.thermal.freeze_s)
             if new.input != old.input and self._intake.is_open:
                 self._intake.open(new.input)
         if new.sync == old.sync:
@@ -144,10 +150,7 @@ class CameraPair:
     def publish(self, result: Result) -> None:
         assert self._outputs is not None
         self._latencies.add(self._outputs.publish(result, self._rgb_info.newest))
-        images = {"rgb": result.rgb, "thermal": result.thermal}
-        for camera, image in images.items():
-            if image is not None:
-                (self._flat.add if is_flat(image) else self._flat.discard)(camera)
+        self._observer.see(result, self.parameters.thermal.spec())
         if result.rgb is not None and result.thermal is not None:
             self._last = result
 
@@ -201,8 +204,13 @@ class CameraPair:
             streams=streams,
             latencies_ms=self._latencies.summary(),
             slowest_ms=self._latencies.take_slowest_ms(),
-            flat=tuple(self._flat),
+            seen=self._observer.observations(),
         )
+
+
+def _smoothing(parameters: Parameters) -> LevelSmoothing | None:
+    seconds = parameters.thermal.smoothing_s
+    return LevelSmoothing(seconds) if seconds else None
 
 
 def _counts(job: Job | None) -> int:

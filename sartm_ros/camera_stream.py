@@ -14,6 +14,7 @@ from rclpy.qos_overriding_options import QoSOverridingOptions
 from rclpy.subscription import Subscription
 from sensor_msgs.msg import CompressedImage, Image
 
+from sartm_core.freeze import FreezeDetector
 from sartm_ros import qos
 from sartm_ros.accounting import Ledger
 from sartm_ros.health import Stream
@@ -67,6 +68,7 @@ class CameraStream:
         self._last_arrival_ns: int | None = None
         self._delays_ns: deque[int] = deque(maxlen=_DELAYS)
         self._mismatch = ""
+        self._freeze = FreezeDetector()
 
     @property
     def topic(self) -> str:
@@ -81,6 +83,7 @@ class CameraStream:
         self._last_arrival_ns = None
         self._delays_ns.clear()
         self._mismatch = ""
+        self._freeze.reset()
         self._loss.restart()
         try:
             self._subscription = self._subscribe(
@@ -98,6 +101,11 @@ class CameraStream:
             self._node.destroy_subscription(self._subscription)
             self._subscription = None
 
+    def set_freeze(self, freeze_s: float) -> None:
+        """An image that is repeated for longer counts as frozen."""
+        with self._ledger.lock:
+            self._freeze.freeze_s = freeze_s
+
     @property
     def is_open(self) -> bool:
         return self._subscription is not None
@@ -113,6 +121,8 @@ class CameraStream:
                 silent_s=(time.monotonic_ns() - (last or self._opened_ns)) / SECOND,
                 ever=last is not None,
                 mismatch=self._mismatch,
+                frozen_s=self._freeze.repeated_ns / SECOND if self._freeze.frozen else 0.0,
+                shutter_events=self._freeze.counters.shutter_events,
                 delay_s=median(self._delays_ns) / SECOND if self._delays_ns else None,
             )
 
@@ -138,6 +148,7 @@ class CameraStream:
             self._loss.received(sequence, lambda: self._node.count_publishers(self.topic) == 1)
             self._last_arrival_ns = entered
             self._delays_ns.append(entered - stamp_ns(message))
+            self._freeze.add(message.data, entered)
             self._on_image(message, entered)
 
     def _on_lost(self, event: Any) -> None:

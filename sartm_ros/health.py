@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
+from sartm_core.time_offset import TimeOffset
 from sartm_ros.accounting import Accounts
 from sartm_ros.parameters import Parameters
 
@@ -25,6 +26,8 @@ class Stream:
         silent_s: since the last image, or since the subscription if none ever came.
         ever: whether an image came since the subscription.
         mismatch: why nothing of a publisher arrives, with the remedy; empty = nothing known.
+        frozen_s: how long the same image has been coming; 0 = not frozen.
+        shutter_events: how often it came again for a moment.
         delay_s: median of arrival - stamp of the latest images, on two clocks; None = no image.
     """
 
@@ -33,7 +36,28 @@ class Stream:
     silent_s: float
     ever: bool
     mismatch: str = ""
+    frozen_s: float = 0.0
+    shutter_events: int = 0
     delay_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Observations:
+    """What was seen so far.
+
+    Attributes:
+        flat: cameras whose newest image has one value nearly everywhere.
+        contract: how the thermal numbers are taken; empty = no thermal image yet.
+        hints: what looks wrong about that, with what to set.
+        offset: clock offset between the cameras, from the motion that both see; None = unsure.
+        unsure_because: why there is no offset.
+    """
+
+    flat: frozenset[str] = frozenset()
+    contract: str = ""
+    hints: tuple[str, ...] = ()
+    offset: TimeOffset | None = None
+    unsure_because: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +69,7 @@ class PairHealth:
         streams: ``rgb`` and ``thermal``; empty while the node is not configured.
         latencies_ms: per stage, "p50", "p95" and "max" of the latest masks; empty = none yet.
         slowest_ms: longest time from arrival to mask since the last report.
-        flat: cameras whose newest image has one value nearly everywhere.
+        seen: what the images tell about the cameras.
     """
 
     name: str
@@ -54,7 +78,7 @@ class PairHealth:
     streams: Mapping[str, Stream] = field(default_factory=dict)
     latencies_ms: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     slowest_ms: float = 0.0
-    flat: Collection[str] = ()
+    seen: Observations = field(default_factory=Observations)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,8 @@
 """Image messages to arrays and back.
 
 The way in is :mod:`sartm_core.camera_messages`, which the bag reader shares; it takes raw and
-compressed messages alike. A node checks a message in its callback, keeps it as it came, and decodes
-it in its worker, if it is used at all.
+compressed messages alike. The node checks an RGB message in its callback and decodes it in its
+worker, if it is used at all; a thermal one, which several RGB images may share, at once.
 """
 
 from __future__ import annotations
@@ -14,15 +14,12 @@ import numpy as np
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
-from sartm_core.camera_messages import check_rgb, check_thermal, decode_rgb, decode_thermal
+from sartm_core.camera_messages import check_rgb, decode_rgb, decode_thermal
 from sartm_core.compressed import encode_compressed, encode_ids
 from sartm_core.frames import Image as Array
-from sartm_core.frames import ThermalImage
 
 __all__ = [
-    "LazyThermal",
     "check_rgb",
-    "check_thermal",
     "decode_rgb",
     "decode_thermal",
     "encode_mask_png",
@@ -32,29 +29,6 @@ __all__ = [
 
 OVERLAY_QUALITY = 80
 """An overlay is looked at, not measured: half the bytes of image_transport's default of 95."""
-
-
-class LazyThermal:
-    """A checked thermal message that is decoded when it is first needed, and only once: several
-    RGB images may share it, others never ask for it. For one thread at a time.
-
-    Args:
-        message: a raw or compressed image that passed ``check_thermal``.
-    """
-
-    def __init__(self, message: Image | CompressedImage) -> None:
-        self.message = message
-        self._image: ThermalImage | None = None
-
-    def image(self) -> ThermalImage:
-        """HxW uint8, uint16 or float32.
-
-        Raises:
-            BadImageError: see ``decode_thermal``; at every call.
-        """
-        if self._image is None:
-            self._image = decode_thermal(self.message)
-        return self._image
 
 
 def to_message(image: Array, encoding: str, header: Header) -> Image:

@@ -7,11 +7,15 @@ from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticStatus
 
+from sartm_core.time_offset import TimeOffset
 from sartm_ros.accounting import Accounts, RgbAccount, ThermalAccount
 from sartm_ros.health import Health, PairHealth, Stream
 
 NA = "n/a"
 OK, WARN, ERROR = DiagnosticStatus.OK, DiagnosticStatus.WARN, DiagnosticStatus.ERROR
+TOLERATED_OFFSET_S = 0.05
+"""Clock offset by motion that gives no warning yet."""
+
 Part = tuple[bytes, str, dict[str, Any]]
 """Level, words and values of a status."""
 
@@ -61,7 +65,7 @@ def rgb_status(now: Health, pair: PairHealth, before: Accounts, period_s: float)
     }
     bad = _increase(account.dropped, past.dropped, _RGB_DROPS_WITHOUT_FAULT)
     level, message = _stream_state(
-        now, "RGB", stream, ERROR, bad, _lost(account, past), flat="rgb" in pair.flat
+        now, "RGB", stream, ERROR, bad, _lost(account, past), flat="rgb" in pair.seen.flat
     )
     return level, message, values
 
@@ -79,11 +83,13 @@ def thermal_status(now: Health, pair: PairHealth, before: Accounts, period_s: fl
         "lost_in_transport": NA if account.lost_in_transport is None else account.lost_in_transport,
         "published_alone": account.published_alone,
         **_by_reason("dropped_alone", account.dropped_alone),
+        "contract": pair.seen.contract or NA,
+        "hint": " | ".join(pair.seen.hints),
     }
     silence = ERROR if pair.parameters.sync.missing_thermal == "drop" else WARN
     bad = _increase(account.unused, past.unused, _UNUSED_WITHOUT_FAULT)
     level, message = _stream_state(
-        now, "thermal", stream, silence, bad, _lost(account, past), flat="thermal" in pair.flat
+        now, "thermal", stream, silence, bad, _lost(account, past), flat="thermal" in pair.seen.flat
     )
     return level, message, values
 
@@ -104,6 +110,12 @@ def pairing_status(pair: PairHealth, before: Accounts) -> Part:
     }
     delay = _extra_delay(pair)
     values["thermal_extra_delay_s"] = NA if delay is None else f"{delay:.3f}"
+    offset = pair.seen.offset
+    values["thermal_offset_by_motion_s"] = (
+        f"{offset.offset_s:.3f} ({offset.low_s:.3f} to {offset.high_s:.3f})"
+        if offset is not None
+        else f"{NA}: {pair.seen.unsure_because}"
+    )
     if past is not None:
         if sync.resets > past.resets:
             return WARN, "stamps jumped back: the buffers were emptied", values
@@ -112,6 +124,8 @@ def pairing_status(pair: PairHealth, before: Accounts) -> Part:
         without -= past.rgb_single + past.rgb_held + past.rgb_dropped.get("no_thermal", 0)
         if without > TOLERATED_SHARE * (without + fresh):
             return WARN, _without_thermal(without, without + fresh, delay, pair), values
+    if offset is not None and abs(offset.offset_s - params.thermal_offset_s) > TOLERATED_OFFSET_S:
+        return WARN, _clocks_apart(offset, params.thermal_offset_s), values
     return OK, "pairing" if sync.rgb_paired else NA, values
 
 
@@ -139,6 +153,16 @@ def _without_thermal(without: int, of: int, delay: float | None, pair: PairHealt
         f"remedy: if they are delivered late, set sync.max_wait_s to {delay + 0.05:.2f} or "
         "sync.missing_thermal to hold; if the camera's clock is behind, set sync.thermal_offset_s "
         f"to about {params.thermal_offset_s + delay:.2f}"
+    )
+
+
+def _clocks_apart(offset: TimeOffset, now_s: float) -> str:
+    error_s = offset.offset_s - now_s
+    side = "behind" if error_s > 0 else "ahead of"
+    return (
+        f"by the motion that both cameras see, thermal stamps are {abs(error_s):.2f} s {side} "
+        "RGB's; remedy: synchronise the clocks, or set sync.thermal_offset_s to "
+        f"{offset.offset_s:.2f}"
     )
 
 
@@ -176,6 +200,12 @@ def _stream_state(
             f"{stream.publishers} publishers on {stream.topic}: images of several cameras mix; "
             f"remedy: stop all but one (ros2 topic info -v {stream.topic} names them)"
         )
+    if stream.frozen_s:
+        return WARN, (
+            f"the {camera} image has been the same for {stream.frozen_s:.1f} s: frozen; remedy: "
+            "see whether the driver repeats its last image, or raise thermal.freeze_s for a camera "
+            "or simulator that does so"
+        )
     if flat and stream.ever:
         return WARN, (
             f"the {camera} image has the same value everywhere; remedy: see whether the lens is "
@@ -210,6 +240,8 @@ def _stream_values(stream: Stream | None, now: Health) -> dict[str, Any]:
         "publishers": stream.publishers,
         "silent_s": f"{stream.silent_s:.1f}" if stream.ever else NA,
         "stamp_age_ms": f"{1e3 * age:.0f}" if age is not None and known else NA,
+        "frozen_s": f"{stream.frozen_s:.1f}",
+        "shutter_events": stream.shutter_events,
     }
 
 

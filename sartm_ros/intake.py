@@ -94,6 +94,11 @@ class Intake:
         """Frames that come faster are dropped before the model; 0 = no limit."""
         self._min_period_ns = round(SECOND / rate_hz) if rate_hz else 0
 
+    def set_freeze(self, freeze_s: float) -> None:
+        """An image that is repeated for longer counts as frozen."""
+        self._rgb.set_freeze(freeze_s)
+        self._thermal.set_freeze(freeze_s)
+
     def set_sync(self, params: SyncParameters) -> None:
         """Pair by other rules from now on."""
         now = time.monotonic_ns()

@@ -9,13 +9,13 @@ from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from rclpy.lifecycle import LifecycleNode
 from rclpy.publisher import Publisher
 from rclpy.qos import QoSProfile
-from sensor_msgs.msg import CameraInfo, Image
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from sartm_core.bundle import Bundle
 from sartm_core.frames import Image as Array
 from sartm_ros import qos
 from sartm_ros.camera_info import resized
-from sartm_ros.imaging import to_message
+from sartm_ros.imaging import encode_mask_png, encode_overlay_jpeg, to_message
 from sartm_ros.worker import MS, Result
 
 DEGRADED = {
@@ -47,6 +47,8 @@ class Outputs:
         self._confidence = lifecycle(Image, "confidence", qos.pictures_out())
         self._mask_color = lifecycle(Image, "mask_color", qos.pictures_out())
         self._overlay = lifecycle(Image, "overlay", qos.pictures_out())
+        self._mask_png = lifecycle(CompressedImage, "mask/compressed", qos.pictures_out())
+        self._overlay_jpeg = lifecycle(CompressedImage, "overlay/compressed", qos.pictures_out())
 
     def use(self, bundle: Bundle, sha256: str, class_list_version: int) -> None:
         """Masks come from this model, and mean what that list says, from now on."""
@@ -90,22 +92,29 @@ class Outputs:
             self._confidence,
             self._mask_color,
             self._overlay,
+            self._mask_png,
+            self._overlay_jpeg,
         ):
             self._node.destroy_lifecycle_publisher(publisher)
 
     def _publish_pictures(self, result: Result) -> None:
-        color, overlay = _watched(self._mask_color), _watched(self._overlay)
-        if not (color or overlay):
+        header, mask = result.job.leading.message.header, result.segmentation.mask
+        if _watched(self._mask_png):
+            self._mask_png.publish(encode_mask_png(mask, header))
+        color, overlay, jpeg = map(_watched, (self._mask_color, self._overlay, self._overlay_jpeg))
+        if not (color or overlay or jpeg):
             return
         from sartm_core import viz
 
-        header, mask = result.job.leading.message.header, result.segmentation.mask
         if color:
             picture = viz.colorize(mask, result.classes)
             self._mask_color.publish(to_message(picture, "rgb8", header))
-        if overlay:
+        if overlay or jpeg:
             picture = viz.overlay(_background(result), mask, result.classes)
-            self._overlay.publish(to_message(picture, "rgb8", header))
+            if overlay:
+                self._overlay.publish(to_message(picture, "rgb8", header))
+            if jpeg:
+                self._overlay_jpeg.publish(encode_overlay_jpeg(picture, header))
 
     def _info(self, result: Result, stages: dict[str, float]) -> DiagnosticArray:
         pair, header = result.job.pair, result.job.leading.message.header

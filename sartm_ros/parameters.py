@@ -131,6 +131,21 @@ class ThermalParameters:
             "length": 2,
         },
     )
+    smoothing_s: float = field(
+        default=0.0,
+        metadata={
+            "description": "time constant with which the levels of the images follow the scene; "
+            "0 = each image by its own",
+            "range": (0.0, 60.0),
+        },
+    )
+    freeze_s: float = field(
+        default=1.5,
+        metadata={
+            "description": "the same image for longer than this is reported as frozen, also of RGB",
+            "range": (0.1, 1e6),
+        },
+    )
 
     def spec(self) -> ThermalSpec | None:
         """What the segmenter is told; None = by the dtype, with the bundle's own values."""

@@ -17,6 +17,7 @@ from sartm_core.frames import Image as Array
 from sartm_core.frames import Segmentation, ThermalImage
 from sartm_core.segmenter import Segmenter
 from sartm_core.synchronizer import Pair
+from sartm_core.thermal_levels import LevelSmoothing
 from sartm_ros.accounting import Ledger
 from sartm_ros.imaging import decode_rgb
 from sartm_ros.mailbox import Mailbox
@@ -82,6 +83,7 @@ class Source(Protocol):
     """One pair of cameras: whose images a job is made of, and who publishes what comes of it."""
 
     ledger: Ledger
+    smoothing: LevelSmoothing | None
 
     def publish(self, result: Result) -> None:
         """Send a mask out."""
@@ -147,7 +149,7 @@ class Worker:
             return "no_model"
         source = self._sources[slot]
         try:
-            source.publish(_segment(self.segmenters[slot], job))
+            source.publish(_segment(self.segmenters[slot], job, source.smoothing))
         except BadImageError as error:
             source.refuse(error)
             return error.reason
@@ -166,13 +168,15 @@ class Worker:
             self._mailbox.done()
 
 
-def _segment(segmenter: Segmenter, job: Job) -> Result:
+def _segment(segmenter: Segmenter, job: Job, smoothing: LevelSmoothing | None) -> Result:
     taken = time.monotonic_ns()
     pair = job.pair
     rgb = decode_rgb(pair.rgb.message) if pair.rgb is not None else None
     decoded = time.monotonic_ns()
     thermal = pair.thermal.image if pair.thermal is not None else None
-    segmentation = segmenter(rgb, thermal)
+    segmentation = segmenter(
+        rgb, thermal, smoothing=smoothing, thermal_stamp_ns=pair.thermal_stamp_ns or 0
+    )
     first = job.leading
     stages = {
         "intake": (first.accepted_ns - first.entered_ns) * MS,

@@ -10,10 +10,13 @@ from dataclasses import dataclass, replace
 from rclpy.node import Node
 from rclpy.publisher import Publisher
 from rclpy.qos import QoSProfile, ReliabilityPolicy
-from sensor_msgs.msg import Image
+from sensor_msgs.msg import CompressedImage, Image
 
 from sartm_core.data.bags import (
+    CAMERA_TYPES,
+    DEPTH_TRANSPORT,
     IMAGE_TYPE,
+    TRANSPORT,
     BagMessage,
     BagReader,
     BagTopics,
@@ -31,11 +34,14 @@ class Survey:
     Attributes:
         topics: which of its topics are the cameras.
         rgb_log_ns: reception times of the RGB images, ascending.
+        transports: camera topic -> how its images come: ``raw``, ``compressed`` or
+            ``compressedDepth``.
         stems: RGB stamp -> name of the frame, from the topic /frame where there is one.
     """
 
     topics: BagTopics
     rgb_log_ns: tuple[int, ...]
+    transports: Mapping[str, str]
     stems: Mapping[int, str]
 
     def stem(self, stamp_ns: int) -> str:
@@ -62,11 +68,11 @@ def survey(bag: BagReader, *, rgb_topic: str | None, thermal_topic: str | None) 
     """
     topics = find_topics(bag, rgb=rgb_topic, thermal=thermal_topic)
     for topic in (topics.rgb, topics.thermal):
-        if bag.topics[topic] != IMAGE_TYPE or not bag.counts[topic]:
+        if bag.topics[topic] not in CAMERA_TYPES or not bag.counts[topic]:
             raise SartmError(
                 f"{bag.path} has no images on {topic} that can be played",
                 got=f"{bag.counts[topic]} x {bag.topics[topic]}",
-                expected=IMAGE_TYPE,
+                expected=" or ".join(CAMERA_TYPES),
             )
     rgb_log_ns: list[int] = []
     stems: dict[int, str] = {}
@@ -75,7 +81,14 @@ def survey(bag: BagReader, *, rgb_topic: str | None, thermal_topic: str | None) 
             rgb_log_ns.append(message.log_ns)
         else:
             stems[message.stamp_ns] = frame_stem(message)
-    return Survey(topics, tuple(rgb_log_ns), stems)
+    transports = {topic: _transport(bag, topic) for topic in (topics.rgb, topics.thermal)}
+    return Survey(topics, tuple(rgb_log_ns), transports, stems)
+
+
+def _transport(bag: BagReader, topic: str) -> str:
+    if bag.topics[topic] == IMAGE_TYPE:
+        return "raw"
+    return "compressedDepth" if topic.endswith(DEPTH_TRANSPORT) else "compressed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +178,8 @@ class Player:
             reliability=ReliabilityPolicy.RELIABLE if reliable else ReliabilityPolicy.BEST_EFFORT,
         )
         self._publishers: dict[str, Publisher] = {
-            topic: node.create_publisher(Image, target, qos) for topic, target in inputs.items()
+            topic: node.create_publisher(_kind(target), target, qos)
+            for topic, target in inputs.items()
         }
         self.sent: Counter[str] = Counter(dict.fromkeys(inputs, 0))
 
@@ -185,3 +199,8 @@ class Player:
         while (wait := start_ns + message.due_ns - time.monotonic_ns()) > 0:
             time.sleep(wait / 1e9)
         return self.publish(message)
+
+
+def _kind(topic: str) -> type:
+    """What an input of the segment node takes, by its transport."""
+    return CompressedImage if topic.endswith((TRANSPORT, DEPTH_TRANSPORT)) else Image

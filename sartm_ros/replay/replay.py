@@ -18,7 +18,7 @@ from typing import Any
 
 import yaml
 
-from sartm_core.data.bags import BagMessage, BagReader, BagTopics, replay_order
+from sartm_core.data.bags import BagMessage, BagReader, replay_order
 from sartm_core.errors import SartmError
 from sartm_core.files import write_json_atomic
 from sartm_core.machine import describe_machine
@@ -85,20 +85,26 @@ class Replay:
     def target(self) -> str:
         return f"{self.namespace}/segment"
 
-    def inputs(self, topics: BagTopics) -> dict[str, str]:
+    def inputs(self, content: Survey) -> dict[str, str]:
         """Camera topic in the bag -> the node's input."""
-        return {
-            topics.rgb: f"{self.namespace}/rgb/image",
-            topics.thermal: f"{self.namespace}/thermal/image",
-        }
+        inputs = {}
+        for camera, topic in (("rgb", content.topics.rgb), ("thermal", content.topics.thermal)):
+            transport = content.transports[topic]
+            suffix = "" if transport == "raw" else f"/{transport}"
+            inputs[topic] = f"{self.namespace}/{camera}/image{suffix}"
+        return inputs
 
-    def node_parameters(self, topics: BagTopics) -> dict[str, Any]:
+    def node_parameters(self, content: Survey) -> dict[str, Any]:
         """The node's parameters, with those that make a lockstep replay repeatable."""
-        parameters: dict[str, Any] = {"model.path": self.model}
+        parameters: dict[str, Any] = {
+            "model.path": self.model,
+            "input.rgb_transport": content.transports[content.topics.rgb],
+            "input.thermal_transport": content.transports[content.topics.thermal],
+        }
         if self.pace == "lockstep":
             parameters |= {
                 f"qos_overrides.{topic}.subscription.reliability": "reliable"
-                for topic in self.inputs(topics).values()
+                for topic in self.inputs(content).values()
             }
             # How fast this machine is must not decide about pairs: every partner is sent before
             # its RGB image, and thermal images without one are no sign of a silent camera.
@@ -119,12 +125,12 @@ def run(replay: Replay) -> dict[str, Any]:
         BagReader(replay.bag), rgb_topic=replay.rgb_topic, thermal_topic=replay.thermal_topic
     )
     with (
-        _node(replay, content.topics) as process,
+        _node(replay, content) as process,
         Recording(replay.out / "recorded") as recording,
         ros_node("replay", replay.namespace) as node,
     ):
         recorder = Recorder(node, replay.target, recording.write)
-        player = Player(node, replay.inputs(content.topics))
+        player = Player(node, replay.inputs(content))
         with spinning(node):
             wait_until_ready(player, recorder, process)
             journal = _play(replay, content, player, recorder, process)
@@ -151,13 +157,13 @@ def run(replay: Replay) -> dict[str, Any]:
     return result
 
 
-def _node(replay: Replay, topics: BagTopics) -> AbstractContextManager[AnyNode]:
+def _node(replay: Replay, content: Survey) -> AbstractContextManager[AnyNode]:
     if replay.attach:
         return nullcontext(AttachedNode())
     command = node_command(
         "sartm_ros.segment_node",
         replay.namespace,
-        replay.node_parameters(topics),
+        replay.node_parameters(content),
         params_file=replay.params_file,
     )
     return NodeProcess(command, os.environ, replay.out / "node.log")

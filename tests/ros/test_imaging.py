@@ -12,11 +12,10 @@ from array import array
 from rclpy.serialization import deserialize_message, serialize_message
 from sensor_msgs.msg import CompressedImage
 
+from sartm_core.camera_messages import check_thermal
 from sartm_core.errors import BadImageError
 from sartm_ros.imaging import (
-    LazyThermal,
     check_rgb,
-    check_thermal,
     decode_rgb,
     decode_thermal,
     encode_mask_png,
@@ -122,16 +121,6 @@ def test_kelvin_beyond_depth_max_are_refused_with_the_remedy() -> None:
     with pytest.raises(BadImageError, match=r"48 of 48.*depth_max") as caught:
         decode_thermal(message)
     assert caught.value.reason == "non_finite"
-
-
-def test_a_lazy_thermal_image_is_decoded_once() -> None:
-    lazy = LazyThermal(compressed("16UC1; png compressed ", pillow(counts(), "PNG")))
-    assert lazy.image() is lazy.image()
-    np.testing.assert_array_equal(lazy.image(), counts())
-    broken = LazyThermal(compressed("16UC1; png compressed ", b"junk"))
-    for _ in range(2):
-        with pytest.raises(BadImageError):
-            broken.image()
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])

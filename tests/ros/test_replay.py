@@ -124,6 +124,25 @@ def test_lockstep_masks_are_those_of_the_segmenter(lockstep, tiny_bundle):
     assert len(result["timing_ms"]["latency"]["samples"]) == FRAMES
 
 
+def test_a_compressed_bag_gives_the_same_masks(lockstep, tiny_bundle, tmp_path):
+    path = tmp_path / "compressed.mcap"
+    with BagWriter(path) as writer:
+        for number in range(FRAMES):
+            stamp = START + number * 50_000_000
+            writer.text(FRAME_TOPIC, stamp, json.dumps({"stem": f"frame_{number:02d}"}))
+            for topic, frame, pixels in (
+                (RGB_TOPIC, "rgb", rgb_pixels(number)),
+                (THERMAL_TOPIC, "thermal", thermal_pixels(number)),
+            ):
+                writer.compressed(f"{topic}/compressed", stamp, frame, pixels, "png")
+    replay(path, tiny_bundle, tmp_path / "out")
+    for number in range(FRAMES):
+        name = f"masks/frame_{number:02d}.png"
+        np.testing.assert_array_equal(
+            read_ids(tmp_path / "out" / name), read_ids(lockstep[0] / name)
+        )
+
+
 def test_masks_are_the_recorded_messages_byte_for_byte(lockstep):
     out, result = lockstep
     rows = result["masks"]
