@@ -1,4 +1,7 @@
-"""Matching of time stamps on a line: what may still come, and the best one-to-one pairing."""
+"""Matching of time stamps on a line: what may still come, and the best one-to-one pairing.
+
+Stamps are nanoseconds, ascending in every sequence.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ from collections import deque
 from collections.abc import Sequence
 from itertools import pairwise
 from statistics import median
+from typing import Protocol
 
 HISTORY = 32
 PERIOD_STAMPS = 5
@@ -111,3 +115,89 @@ def optimal_pairs(first: Sequence[int], second: Sequence[int], slop: int) -> lis
         else:
             j += 1
     return pairs
+
+
+class Matcher(Protocol):
+    """Decides who goes with whom, one to one, while messages keep coming."""
+
+    def certain(
+        self, rgbs: Sequence[int], thermals: Sequence[int]
+    ) -> tuple[int, int | None] | None:
+        """One decision that is final, whatever may still come.
+
+        Args:
+            rgbs, thermals: stamps of the images that have no partner yet.
+
+        Returns:
+            Index of an RGB image and of its thermal image, or of an RGB image and None: it gets
+            none. None = nothing is final.
+        """
+
+    def best(self, rgbs: Sequence[int], thermals: Sequence[int]) -> list[tuple[int, int]]:
+        """Pairs of indices to settle for if no more were to come."""
+
+
+class OptimalMatcher:
+    """As many pairs as possible and, of those, the least total offset.
+
+    Args:
+        slop: largest offset of a pair.
+        rgb_seen, thermal_seen: what has come on both streams so far; kept up to date by the owner.
+    """
+
+    def __init__(self, slop: int, rgb_seen: StampHistory, thermal_seen: StampHistory) -> None:
+        self._slop = slop
+        self._rgb_seen = rgb_seen
+        self._thermal_seen = thermal_seen
+
+    def certain(
+        self, rgbs: Sequence[int], thermals: Sequence[int]
+    ) -> tuple[int, int | None] | None:
+        """A decision that some optimum over all messages, also unseen ones, has."""
+        for index, rgb in enumerate(rgbs):
+            choices = _within(thermals, rgb, self._slop)
+            if choices:
+                thermal = min(choices, key=lambda choice: abs(thermals[choice] - rgb))
+                if self._is_final(rgbs, thermals, index, thermal, choices):
+                    return index, thermal
+            elif not self._thermal_seen.may_still_come(rgb, self._slop):
+                return index, None
+        return None
+
+    def best(self, rgbs: Sequence[int], thermals: Sequence[int]) -> list[tuple[int, int]]:
+        """The optimum over these."""
+        return optimal_pairs(rgbs, thermals, self._slop)
+
+    def _is_final(
+        self,
+        rgbs: Sequence[int],
+        thermals: Sequence[int],
+        rgb: int,
+        thermal: int,
+        choices: Sequence[int],
+    ) -> bool:
+        """Whether an RGB image and the nearest of its ``choices`` belong together for good.
+
+        They do when they are nearest to each other and one of them has no other choice: any other
+        pairing can then be changed to contain this pair without losing one or adding offset.
+        """
+        rgb_at, thermal_at = rgbs[rgb], thermals[thermal]
+        offset = abs(thermal_at - rgb_at)
+        rivals = [other for other in _within(rgbs, thermal_at, self._slop) if other != rgb]
+        if (
+            any(c != thermal and abs(thermals[c] - rgb_at) <= offset for c in choices)
+            or any(abs(rgbs[rival] - thermal_at) <= offset for rival in rivals)
+            or self._thermal_seen.may_still_come(rgb_at, offset)
+            or self._rgb_seen.may_still_come(thermal_at, offset)
+        ):
+            return False
+        only_thermal = len(choices) == 1 and not self._thermal_seen.may_still_come(
+            rgb_at, self._slop
+        )
+        only_rgb = not rivals and not self._rgb_seen.may_still_come(thermal_at, self._slop)
+        return only_thermal or only_rgb
+
+
+def _within(stamps: Sequence[int], centre: int, radius: int) -> range:
+    """Indices of the stamps at most ``radius`` from ``centre``."""
+    return range(bisect_left(stamps, centre - radius), bisect_left(stamps, centre + radius + 1))

@@ -1,8 +1,9 @@
 """Pairs RGB with thermal images by time stamp.
 
 ``reuse`` mode gives every RGB image the nearest thermal image within slop, so a thermal image may
-serve several RGB images; ``match`` mode pairs one to one, with as many pairs as possible and, of
-those, the least total offset. Time is an argument everywhere: no clock is read here.
+serve several RGB images; ``match`` mode pairs one to one, as a matcher decides: by default with as
+many pairs as possible and, of those, the least total offset. Time is an argument everywhere: no
+clock is read here.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sartm_core.errors import SartmError
-from sartm_core.matching import StampHistory, optimal_pairs
+from sartm_core.matching import Matcher, OptimalMatcher, StampHistory
 from sartm_core.sync_types import Pair, SyncCounters, SyncParameters
 
 __all__ = ["Pair", "SyncCounters", "SyncParameters", "Synchronizer"]
@@ -48,6 +49,10 @@ class Synchronizer:
 
     Args:
         params: the rules.
+        matcher: who goes with whom in match mode; None = the optimum.
+
+    Raises:
+        SartmError: policy message_filters without a matcher.
 
     Every method takes ``now_ns``, a steady arrival time in nanoseconds, and returns the pairs that
     became final, RGB stamps strictly ascending between two jumps back in time. An RGB image is
@@ -55,10 +60,10 @@ class Synchronizer:
     ``max_wait_s`` after its arrival; call ``poll`` at ``next_deadline_ns``. Not thread safe.
     """
 
-    def __init__(self, params: SyncParameters) -> None:
-        if params.policy != "nearest":
+    def __init__(self, params: SyncParameters, matcher: Matcher | None = None) -> None:
+        if params.policy != "nearest" and matcher is None:
             raise SartmError(
-                "the synchroniser in sartm_core pairs by the policy nearest only",
+                "without ROS the synchroniser pairs by the policy nearest only",
                 got=f"sync.policy {params.policy}",
                 remedy="leave message_filters to the ROS node",
             )
@@ -74,6 +79,7 @@ class Synchronizer:
         self._thermals: list[_Thermal] = []
         self._rgb_seen = StampHistory()
         self._thermal_seen = StampHistory()
+        self._matcher = matcher or OptimalMatcher(self._slop, self._rgb_seen, self._thermal_seen)
         self._last_rgb_out: int | None = None
         self._last_alone_out: int | None = None
         self._first_arrival: int | None = None
@@ -217,7 +223,7 @@ class Synchronizer:
     def _decide_certain(self) -> None:
         """Decide the RGB images whose partner no message that may still come can change."""
         if self.params.mode == "match":
-            while any(self._is_certain_match(rgb) for rgb in self._undecided()):
+            while self._match_one():
                 pass
             return
         for rgb in self._undecided():
@@ -226,39 +232,13 @@ class Synchronizer:
             if not self._thermal_seen.may_still_come(rgb.time, radius):
                 self._settle(rgb, nearest)
 
-    def _is_certain_match(self, rgb: _Rgb) -> bool:
-        """Settle ``rgb`` if some optimum over all messages, also unseen ones, has it that way.
-
-        That holds when the two are nearest to each other and one of them has no other choice: any
-        other pairing can then be changed to contain this pair without losing one or adding offset.
-        """
-        choices = self._free_within_slop(rgb.time)
-        if not choices:
-            if self._thermal_seen.may_still_come(rgb.time, self._slop):
-                return False
-            self._settle(rgb, None)
-            return True
-        thermal = min(choices, key=lambda choice: abs(choice.time - rgb.time))
-        offset = abs(thermal.time - rgb.time)
-        rivals = [
-            other
-            for other in self._undecided()
-            if other is not rgb and abs(other.time - thermal.time) <= self._slop
-        ]
-        if (
-            any(c is not thermal and abs(c.time - rgb.time) <= offset for c in choices)
-            or any(abs(rival.time - thermal.time) <= offset for rival in rivals)
-            or self._thermal_seen.may_still_come(rgb.time, offset)
-            or self._rgb_seen.may_still_come(thermal.time, offset)
-        ):
+    def _match_one(self) -> bool:
+        rgbs, free = self._undecided(), self._free()
+        found = self._matcher.certain([rgb.time for rgb in rgbs], [t.time for t in free])
+        if found is None:
             return False
-        only_thermal = len(choices) == 1 and not self._thermal_seen.may_still_come(
-            rgb.time, self._slop
-        )
-        only_rgb = not rivals and not self._rgb_seen.may_still_come(thermal.time, self._slop)
-        if not only_thermal and not only_rgb:
-            return False
-        self._settle(rgb, thermal)
+        rgb, thermal = found
+        self._settle(rgbs[rgb], None if thermal is None else free[thermal])
         return True
 
     def _decide(self, count: int) -> None:
@@ -268,9 +248,8 @@ class Synchronizer:
                 if not rgb.decided:
                     self._settle(rgb, self._nearest(rgb.time))
             return
-        rgbs = self._undecided()
-        free = [thermal for thermal in self._thermals if not thermal.taken]
-        best = optimal_pairs([r.time for r in rgbs], [t.time for t in free], self._slop)
+        rgbs, free = self._undecided(), self._free()
+        best = self._matcher.best([rgb.time for rgb in rgbs], [t.time for t in free])
         partner = {rgbs[i]: free[j] for i, j in best}
         for rgb in self._waiting[:count]:
             if not rgb.decided:
@@ -286,13 +265,13 @@ class Synchronizer:
     def _undecided(self) -> list[_Rgb]:
         return [rgb for rgb in self._waiting if not rgb.decided]
 
-    def _free_within_slop(self, time: int) -> list[_Thermal]:
-        first = bisect_left(self._thermals, time - self._slop, key=_time)
-        last = bisect_left(self._thermals, time + self._slop + 1, key=_time)
-        return [thermal for thermal in self._thermals[first:last] if not thermal.taken]
+    def _free(self) -> list[_Thermal]:
+        return [thermal for thermal in self._thermals if not thermal.taken]
 
     def _nearest(self, time: int) -> _Thermal | None:
-        choices = self._free_within_slop(time)
+        first = bisect_left(self._thermals, time - self._slop, key=_time)
+        last = bisect_left(self._thermals, time + self._slop + 1, key=_time)
+        choices = self._thermals[first:last]
         return min(choices, key=lambda choice: abs(choice.time - time), default=None)
 
     # Release

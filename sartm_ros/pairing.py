@@ -6,8 +6,8 @@ from collections import Counter
 from dataclasses import fields, replace
 from typing import Any
 
-from sartm_core.errors import SartmError
 from sartm_core.synchronizer import Pair, SyncCounters, Synchronizer, SyncParameters
+from sartm_ros.approximate_time import ApproximateTime
 
 
 class Pairing:
@@ -59,21 +59,17 @@ class Pairing:
 
 
 def check(params: SyncParameters) -> None:
-    """Refuse what the synchroniser cannot do.
+    """Refuse what cannot be done here.
 
     Raises:
-        SartmError: policy message_filters.
+        SartmError: policy message_filters where that package is not installed.
     """
     _synchronizer(params)
 
 
 def _synchronizer(params: SyncParameters) -> Synchronizer:
-    if params.policy != "nearest":
-        raise SartmError(
-            "this version of the node pairs by sync.policy nearest only",
-            got=params.policy,
-            remedy="set sync.policy:=nearest; with sync.mode:=match it pairs one to one",
-        )
+    if params.policy == "message_filters":
+        return Synchronizer(params, ApproximateTime(params.slop_s))
     return Synchronizer(params)
 
 

@@ -40,7 +40,9 @@ def _no_gpu() -> str:
 _REQUIREMENTS: dict[str, Callable[[], str]] = {
     "gpu": _no_gpu,
     "ros": lambda: _missing("rclpy"),
-    "ros_full": lambda: _missing("rclpy", "launch.actions", "cv_bridge", "vision_msgs"),
+    "ros_full": lambda: _missing(
+        "rclpy", "launch.actions", "cv_bridge", "message_filters", "vision_msgs"
+    ),
     "data": lambda: "" if sample_data_root() else "no real frames; set SARTM_DATA",
 }
 

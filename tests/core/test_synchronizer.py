@@ -7,7 +7,7 @@ import pytest
 
 from sartm_core.errors import SartmError
 from sartm_core.matching import StampHistory
-from sartm_core.synchronizer import Pair, SyncCounters, SyncParameters
+from sartm_core.synchronizer import Pair, SyncCounters, Synchronizer, SyncParameters
 from tests.streams import MS, SECOND, assert_accounted, both, camera, feed, stream, sync
 
 
@@ -191,6 +191,33 @@ def test_zero_stamps_take_the_time_of_arrival_where_allowed():
     synchronizer = sync(allow_zero_stamps=True)
     pairs = feed(synchronizer, [(SECOND, "thermal", 0), (SECOND + 5 * MS, "rgb", 0)])
     assert (pairs[0].rgb_stamp_ns, pairs[0].offset_ns) == (SECOND + 5 * MS, -5 * MS)
+
+
+class OldestFirst:
+    """A matcher that pairs the oldest images there are, however far apart."""
+
+    def certain(self, rgbs, thermals):
+        return (0, 0) if rgbs and thermals else None
+
+    def best(self, rgbs, thermals):
+        return []
+
+
+def test_match_mode_goes_by_another_matcher():
+    synchronizer = Synchronizer(SyncParameters(mode="match", max_wait_s=0.1), OldestFirst())
+    thermal = [SECOND + i * 111 * MS for i in range(18)]
+    rgb = [SECOND + i * 33 * MS for i in range(60)]
+    pairs = feed(synchronizer, stream(rgb, thermal, delay_thermal=50 * MS))
+    assert [pair.rgb for pair in pairs] == sorted(pair.rgb for pair in pairs)
+    assert [pair.thermal_stamp_ns for pair in both(pairs)] == thermal
+    assert max(abs(pair.offset_ns) for pair in both(pairs)) > 33 * MS, "nearer ones were there"
+
+
+def test_message_filters_needs_its_matcher():
+    params = SyncParameters(mode="match", policy="message_filters")
+    with pytest.raises(SartmError, match="leave message_filters to the ROS node"):
+        Synchronizer(params)
+    Synchronizer(params, OldestFirst())
 
 
 def test_buffers_stay_bounded():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import fields
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +75,16 @@ def test_a_wrong_change_is_refused_with_the_reason(
 def test_an_unknown_parameter_is_refused_naming_the_nearest(make_node: MakeNode) -> None:
     with pytest.raises(SartmError, match=r"sync\.slop; expected sync\.slop_s"):
         make_node(start=False, sync__slop=0.1)
+
+
+@pytest.mark.skipif(find_spec("message_filters") is not None, reason="message_filters is there")
+def test_message_filters_is_refused_where_it_is_not_installed(make_node: MakeNode) -> None:
+    said = "needs the ROS package message_filters.*apt install ros-.*sync.policy:=nearest"
+    with pytest.raises(SartmError, match=said):
+        make_node(start=False, sync__mode="match", sync__policy="message_filters")
+    node = make_node(start=False, sync__mode="match")
+    assert "message_filters" in change(node, "sync.policy", "message_filters").reason
+    assert node.settings.common.sync.policy == "nearest"
 
 
 def test_the_model_may_be_changed_while_unconfigured(
