@@ -1,6 +1,7 @@
 """Start the node `segment`.
 
 ros2 launch sartm_ros segment.launch.py rgb_topic:=/cam/rgb thermal_topic:=/cam/thermal
+ros2 launch sartm_ros segment.launch.py pairs:=front,rear
 """
 
 import os
@@ -19,6 +20,7 @@ ARGUMENTS = {
     "model": ("", "bundle folder or shipped name; empty = the parameter file's, else sartm-demo"),
     "rgb_topic": ("rgb/image", "topic of the RGB images"),
     "thermal_topic": ("thermal/image", "topic of the thermal images"),
+    "pairs": ("", "several camera pairs, e.g. front,rear, each with NAME/rgb/image and so on"),
     "runtime": ("", "engine that runs the model; empty = the parameter file's, else auto"),
     "precision": ("", "of the model file; empty = the parameter file's, else auto"),
     "params_file": (str(CONFIG / "segment.yaml"), "parameters of the node"),
@@ -55,6 +57,13 @@ def _segment(context: LaunchContext) -> list[Node]:
     ):
         if given[argument]:
             parameters[parameter] = ParameterValue(given[argument], value_type=str)
+    if given["pairs"]:
+        if any(given[name] != ARGUMENTS[name][0] for name in ("rgb_topic", "thermal_topic")):
+            raise RuntimeError(
+                f"rgb_topic and thermal_topic are for a single pair; got pairs:={given['pairs']}; "
+                "remedy: have the drivers publish on NAME/rgb/image and NAME/thermal/image"
+            )
+        parameters["pairs"] = given["pairs"].split(",")
     return [
         Node(
             package="sartm_ros",

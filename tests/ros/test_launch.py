@@ -63,6 +63,7 @@ def test_arguments_are_the_documented_ones(described: Any) -> None:
         "model",
         "rgb_topic",
         "thermal_topic",
+        "pairs",
         "runtime",
         "precision",
         "params_file",
@@ -102,6 +103,13 @@ def test_arguments_reach_the_node(described: Any) -> None:
 def test_arguments_not_given_leave_the_parameter_file_alone(described: Any) -> None:
     _, _, node = described()
     assert set(node.parameters[1]) == {"autostart", "use_sim_time"}
+
+
+def test_several_pairs_have_topics_of_their_own_names(described: Any) -> None:
+    _, _, node = described(pairs="front,rear")
+    assert node.parameters[1]["pairs"] == ["front", "rear"]
+    with pytest.raises(RuntimeError, match=r"single pair; got pairs:=front,rear; .*NAME/rgb/image"):
+        described(pairs="front,rear", thermal_topic="/cam/thermal")
 
 
 def test_the_profile_is_set_unless_the_user_has_one(
