@@ -60,7 +60,8 @@ lint: $(DEV_STAMP) ## ruff (rules and format) and mypy (strict on sartm_core)
 bench: $(RUN_STAMP) ## speed, latency, transport, start-up: benchmarks/results/, docs/benchmarks.md
 	@mkdir -p out/bench
 	@$(PY) -m sartm_core bench sartm-s --node --json > out/bench/bench.json
-	@cp out/bench/bench.json benchmarks/results/bench.json
+	@$(PY) -m sartm_core bench sartm-s --node --camera 1920x1080 --json > out/bench/bench_1080p.json
+	@cp out/bench/bench.json out/bench/bench_1080p.json benchmarks/results/
 	@$(PY) -m benchmarks.transport
 	@$(PY) -m benchmarks.startup
 	@$(PY) -m benchmarks.overhead

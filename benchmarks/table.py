@@ -79,19 +79,20 @@ def bench(result: dict[str, Any]) -> Iterator[str]:
     input_size = "x".join(map(str, result["input"]))
     yield (
         f"| {result['model']}, {result['runtime']} {result['precision']}, input {input_size} "
-        "| 640x480 |"
+        f"| {'x'.join(map(str, result['camera']))} |"
     )
     yield "|---|---|"
     yield f"| model | {describe(result['model_ms'])} |"
     yield f"| end to end | {describe(result['end_to_end_ms'])} |"
     yield f"| peak memory | {result['peak_memory_mib']:.0f} MiB |"
     if node := result.get("node"):
-        limit = node["internal_limit_ms"]
+        limit = node["limit_ms"]
         yield f"| node, own time (p50 at most {limit:.1f} ms) | {describe(node['internal_ms'])} |"
         yield f"| publish to mask | {describe(node['publish_to_mask_ms'])} |"
         yield f"| echo node | {describe(node['echo_ms'])} |"
         rest = node["publish_to_mask_minus_model_minus_echo_ms"]
-        yield f"| publish to mask - model - echo node | {describe(rest)} |"
+        name = f"publish to mask - model - echo node (p50 at most {limit:.1f} ms)"
+        yield f"| {name} | {describe(rest)} |"
 
 
 def agreement(result: dict[str, Any]) -> Iterator[str]:
@@ -147,13 +148,23 @@ def pairing(result: dict[str, Any]) -> Iterator[str]:
         yield f"| {wait_ms / 1e3:g} | {' '.join(cells)}"
 
 
+def pairs(result: dict[str, Any]) -> Iterator[str]:
+    yield f"| {result['model']}, {result['input_hz']:g} Hz in over four pairs | masks per second |"
+    yield "|---|---|"
+    yield f"| one pair alone | {result['one_pair_hz']:g} |"
+    for name, rate in result["pairs_hz"].items():
+        yield f"| {name} | {rate:g} |"
+
+
 TABLES = {
     "pairing": pairing,
     "bench": bench,
+    "bench_1080p": bench,
     "overload": overload,
     "transport": transport,
     "startup": startup,
     "overhead": overhead,
+    "pairs": pairs,
     "soak": soak,
     "agreement": agreement,
 }

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from pathlib import Path
 
 from rclpy.lifecycle import LifecycleNode
 
 from sartm_core.bundle import Bundle
-from sartm_core.errors import BadImageError
+from sartm_core.data.saved_frames import save_frame
+from sartm_core.errors import BadImageError, SartmError
+from sartm_core.flat import is_flat
 from sartm_core.segmenter import Segmenter
 from sartm_ros.accounting import Accounts, Ledger
+from sartm_ros.camera_info import CameraInfoTopic
+from sartm_ros.camera_stream import SECOND, stamp_ns
 from sartm_ros.health import Latencies, PairHealth
 from sartm_ros.intake import Intake
 from sartm_ros.mailbox import Mailbox
@@ -46,10 +50,14 @@ class CameraPair:
         self.slot = slot
         self.parameters = parameters
         self.ledger = ledger
+        self._prefix = f"{name}/" if name else ""
         self._node = node
         self._warnings = warnings
         self._pairing = Pairing(parameters.sync)
+        self._rgb_info = CameraInfoTopic(node, f"{self._prefix}rgb/camera_info")
         self._latencies = Latencies()
+        self._flat: set[str] = set()
+        self._last: Result | None = None
         self._mailbox: Mailbox[Job] | None = None
         self._intake: Intake | None = None
         self._outputs: Outputs | None = None
@@ -60,7 +68,7 @@ class CameraPair:
         self._outputs = Outputs(self._node, self.name)
         self._intake = Intake(
             self._node,
-            self.name,
+            self._prefix,
             self.ledger,
             lambda job: mailbox.put(job, self.slot),
             self._pairing,
@@ -71,13 +79,17 @@ class CameraPair:
     def open(self) -> None:
         """Subscribe to both cameras."""
         assert self._intake is not None
-        self._intake.open()
+        self._intake.open(self.parameters.input)
+        self._rgb_info.open()
+        for stream, facts in self._intake.streams().items():
+            self._node.get_logger().info(f"{stream} images expected on {facts.topic}")
 
     def close(self) -> None:
         """Unsubscribe; what waits for its partner or for the worker is dropped, counted."""
         assert self._intake is not None
         assert self._mailbox is not None
         self._intake.close(self.parameters.sync)
+        self._rgb_info.close()
         with self.ledger.lock:
             waiting = self._mailbox.clear(self.slot)
             if waiting is not None:
@@ -85,6 +97,7 @@ class CameraPair:
 
     def destroy(self) -> None:
         """Free the topics."""
+        self._rgb_info.close()
         if self._intake is not None:
             self._intake.destroy()
         if self._outputs is not None:
@@ -101,6 +114,8 @@ class CameraPair:
         old, self.parameters = self.parameters, new
         if self._intake is not None:
             self._intake.set_max_rate(new.output.max_rate_hz)
+            if new.input != old.input and self._intake.is_open:
+                self._intake.open(new.input)
         if new.sync == old.sync:
             return
         if self._intake is not None:
@@ -128,19 +143,42 @@ class CameraPair:
 
     def publish(self, result: Result) -> None:
         assert self._outputs is not None
-        self._latencies.add(self._outputs.publish(result))
+        self._latencies.add(self._outputs.publish(result, self._rgb_info.newest))
+        images = {"rgb": result.rgb, "thermal": result.thermal}
+        for camera, image in images.items():
+            if image is not None:
+                (self._flat.add if is_flat(image) else self._flat.discard)(camera)
+        if result.rgb is not None and result.thermal is not None:
+            self._last = result
 
     def refuse(self, error: BadImageError) -> None:
-        self._warnings.refused(self.topics["rgb"], error)
+        self._warnings.refused(f"{self._prefix}rgb/image", error)
 
-    @property
-    def topics(self) -> Mapping[str, str]:
-        """The resolved names of the cameras' topics."""
-        prefix = f"{self.name}/" if self.name else ""
-        return {
-            stream: self._node.resolve_topic_name(f"{prefix}{stream}/image")
-            for stream in ("rgb", "thermal")
-        }
+    def save(self) -> Path:
+        """Write the last pair and its mask in ``folder`` layout; returns the folder.
+
+        Raises:
+            SartmError: there is none yet, or it cannot be written.
+        """
+        last = self._last
+        if last is None:
+            raise SartmError(
+                "there is no frame of both cameras yet",
+                remedy="wait for the first mask made of RGB and thermal",
+            )
+        assert last.rgb is not None
+        assert last.thermal is not None
+        folder = self.parameters.output.folder / self.name
+        stamp = stamp_ns(last.job.leading.message)
+        save_frame(
+            folder,
+            f"{stamp // SECOND}_{stamp % SECOND:09d}",
+            rgb=last.rgb,
+            thermal=last.thermal,
+            mask=last.segmentation.mask,
+            classes=last.classes,
+        )
+        return folder
 
     def accounts(self) -> Accounts:
         """Where every message went so far."""
@@ -163,6 +201,7 @@ class CameraPair:
             streams=streams,
             latencies_ms=self._latencies.summary(),
             slowest_ms=self._latencies.take_slowest_ms(),
+            flat=tuple(self._flat),
         )
 
 

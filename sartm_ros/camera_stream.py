@@ -12,7 +12,7 @@ from rclpy.node import Node
 from rclpy.qos import qos_policy_name_from_kind
 from rclpy.qos_overriding_options import QoSOverridingOptions
 from rclpy.subscription import Subscription
-from sensor_msgs.msg import Image
+from sensor_msgs.msg import CompressedImage, Image
 
 from sartm_ros import qos
 from sartm_ros.accounting import Ledger
@@ -29,7 +29,8 @@ _DELAYS = 15
 # Humble's callbacks take the message alone.
 _TELLS_SEQUENCE = hasattr(Subscription, "CallbackType")
 
-OnImage = Callable[[Image, int], None]
+CameraImage = Image | CompressedImage
+OnImage = Callable[[CameraImage, int], None]
 
 
 class CameraStream:
@@ -56,7 +57,7 @@ class CameraStream:
         self._node = node
         self._stream = stream
         self._name = topic
-        self.topic = node.resolve_topic_name(topic)
+        self._transport = "raw"
         self._ledger = ledger
         self._loss = ledger.lost[stream]
         self._on_image = on_image
@@ -67,8 +68,15 @@ class CameraStream:
         self._delays_ns: deque[int] = deque(maxlen=_DELAYS)
         self._mismatch = ""
 
-    def open(self) -> None:
-        """Subscribe."""
+    @property
+    def topic(self) -> str:
+        """The resolved name of what is subscribed to: with the transport, unless that is raw."""
+        base = self._node.resolve_topic_name(self._name)
+        return base if self._transport == "raw" else f"{base}/{self._transport}"
+
+    def open(self, transport: str) -> None:
+        """Subscribe, to ``raw`` images or to one of image_transport's compressed kinds."""
+        self._transport = transport
         self._opened_ns = time.monotonic_ns()
         self._last_arrival_ns = None
         self._delays_ns.clear()
@@ -110,21 +118,21 @@ class CameraStream:
 
     def _subscribe(self, **events: Any) -> Subscription:
         return self._node.create_subscription(
-            Image,
-            self._name,
+            Image if self._transport == "raw" else CompressedImage,
+            self.topic,
             self._received if _TELLS_SEQUENCE else self._received_without_number,
             qos.images_in(),
             qos_overriding_options=QoSOverridingOptions.with_default_policies(),
             **events,
         )
 
-    def _received_without_number(self, message: Image) -> None:
+    def _received_without_number(self, message: CameraImage) -> None:
         self._take(message, None)
 
-    def _received(self, message: Image, info: Mapping[str, Any]) -> None:
+    def _received(self, message: CameraImage, info: Mapping[str, Any]) -> None:
         self._take(message, info.get("publication_sequence_number"))
 
-    def _take(self, message: Image, sequence: int | None) -> None:
+    def _take(self, message: CameraImage, sequence: int | None) -> None:
         entered = time.monotonic_ns()
         with self._ledger.lock:
             self._loss.received(sequence, lambda: self._node.count_publishers(self.topic) == 1)
@@ -142,7 +150,7 @@ class CameraStream:
         self._warnings.say(f"qos {self.topic}", self._mismatch)
 
 
-def stamp_ns(message: Image) -> int:
+def stamp_ns(message: CameraImage) -> int:
     """The stamp in a message's header, nanoseconds."""
     stamp = message.header.stamp
     return int(stamp.sec) * SECOND + int(stamp.nanosec)

@@ -25,10 +25,14 @@ PERIOD_S = 1.0
 
 
 class Monitor:
-    """Calls ``report`` once per second on the steady clock, in its own thread, until stopped."""
+    """Calls ``report`` once per second on the steady clock, in its own thread, until stopped.
 
-    def __init__(self, report: Callable[[], None]) -> None:
+    ``failed`` is told about its exceptions: the next report may succeed.
+    """
+
+    def __init__(self, report: Callable[[], None], failed: Callable[[Exception], None]) -> None:
         self._report = report
+        self._failed = failed
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="diagnostics", daemon=True)
         self._thread.start()
@@ -39,7 +43,10 @@ class Monitor:
 
     def _run(self) -> None:
         while not self._stop.wait(PERIOD_S):
-            self._report()
+            try:
+                self._report()
+            except Exception as error:
+                self._failed(error)
 
 
 def statuses(

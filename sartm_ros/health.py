@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -45,6 +45,7 @@ class PairHealth:
         streams: ``rgb`` and ``thermal``; empty while the node is not configured.
         latencies_ms: per stage, "p50", "p95" and "max" of the latest masks; empty = none yet.
         slowest_ms: longest time from arrival to mask since the last report.
+        flat: cameras whose newest image has one value nearly everywhere.
     """
 
     name: str
@@ -53,6 +54,7 @@ class PairHealth:
     streams: Mapping[str, Stream] = field(default_factory=dict)
     latencies_ms: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     slowest_ms: float = 0.0
+    flat: Collection[str] = ()
 
 
 @dataclass(frozen=True, slots=True)

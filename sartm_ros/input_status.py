@@ -60,7 +60,9 @@ def rgb_status(now: Health, pair: PairHealth, before: Accounts, period_s: float)
         "lost_in_transport": NA if account.lost_in_transport is None else account.lost_in_transport,
     }
     bad = _increase(account.dropped, past.dropped, _RGB_DROPS_WITHOUT_FAULT)
-    level, message = _stream_state(now, "RGB", stream, ERROR, bad, _lost(account, past))
+    level, message = _stream_state(
+        now, "RGB", stream, ERROR, bad, _lost(account, past), flat="rgb" in pair.flat
+    )
     return level, message, values
 
 
@@ -80,7 +82,9 @@ def thermal_status(now: Health, pair: PairHealth, before: Accounts, period_s: fl
     }
     silence = ERROR if pair.parameters.sync.missing_thermal == "drop" else WARN
     bad = _increase(account.unused, past.unused, _UNUSED_WITHOUT_FAULT)
-    level, message = _stream_state(now, "thermal", stream, silence, bad, _lost(account, past))
+    level, message = _stream_state(
+        now, "thermal", stream, silence, bad, _lost(account, past), flat="thermal" in pair.flat
+    )
     return level, message, values
 
 
@@ -153,6 +157,8 @@ def _stream_state(
     silent_level: bytes,
     bad: Mapping[str, int],
     lost: int,
+    *,
+    flat: bool,
 ) -> tuple[bytes, str]:
     if now.state != "active" or stream is None:
         return OK, f"the node is {now.state}"
@@ -169,6 +175,11 @@ def _stream_state(
         return WARN, (
             f"{stream.publishers} publishers on {stream.topic}: images of several cameras mix; "
             f"remedy: stop all but one (ros2 topic info -v {stream.topic} names them)"
+        )
+    if flat and stream.ever:
+        return WARN, (
+            f"the {camera} image has the same value everywhere; remedy: see whether the lens is "
+            "covered, the shutter closed or the sensor saturated"
         )
     return OK, "receiving" if stream.ever else NA
 

@@ -7,15 +7,15 @@ from collections.abc import Callable, Mapping
 
 from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
-from sensor_msgs.msg import Image
 
 from sartm_core.errors import BadImageError
 from sartm_core.synchronizer import Pair, SyncParameters
 from sartm_ros.accounting import Ledger
-from sartm_ros.camera_stream import SECOND, CameraStream, stamp_ns
+from sartm_ros.camera_stream import SECOND, CameraImage, CameraStream, stamp_ns
 from sartm_ros.health import Stream
 from sartm_ros.imaging import check_rgb, decode_thermal
 from sartm_ros.pairing import Pairing
+from sartm_ros.parameters import InputParameters
 from sartm_ros.throttle import Warnings
 from sartm_ros.worker import Arrival, Job
 
@@ -27,7 +27,7 @@ class Intake:
 
     Args:
         node: who subscribes.
-        pair: the pair's name, before those of its topics; empty = without a name.
+        prefix: before the names of the pair's topics, e.g. ``front/``.
         ledger: the pair's counters.
         put: leaves a job for the worker; returns the one that it overwrites, if any.
         pairing: the pair's synchroniser.
@@ -40,7 +40,7 @@ class Intake:
     def __init__(
         self,
         node: Node,
-        pair: str,
+        prefix: str,
         ledger: Ledger,
         put: Callable[[Job], Job | None],
         pairing: Pairing,
@@ -53,7 +53,6 @@ class Intake:
         self._warnings = warnings
         self._min_period_ns = 0
         self._next_admission_ns = 0
-        prefix = f"{pair}/" if pair else ""
         self._rgb = CameraStream(node, "rgb", f"{prefix}rgb/image", ledger, self._on_rgb, warnings)
         self._thermal = CameraStream(
             node, "thermal", f"{prefix}thermal/image", ledger, self._on_thermal, warnings
@@ -64,10 +63,15 @@ class Intake:
         self._timer.cancel()
         self.enabled = True
 
-    def open(self) -> None:
-        """Subscribe to both cameras."""
-        self._rgb.open()
-        self._thermal.open()
+    def open(self, params: InputParameters) -> None:
+        """Subscribe to both cameras, anew if they are open already."""
+        self._unsubscribe()
+        self._rgb.open(params.rgb_transport)
+        self._thermal.open(params.thermal_transport)
+
+    @property
+    def is_open(self) -> bool:
+        return self._rgb.is_open
 
     def close(self, params: SyncParameters) -> None:
         """Unsubscribe; what was waiting for its partner is dropped, counted."""
@@ -101,7 +105,7 @@ class Intake:
         self._rgb.close()
         self._thermal.close()
 
-    def _on_rgb(self, message: Image, entered: int) -> None:
+    def _on_rgb(self, message: CameraImage, entered: int) -> None:
         ledger = self._ledger
         ledger.rgb_received += 1
         if not self.enabled:
@@ -118,7 +122,7 @@ class Intake:
         self._forward(self._pairing.add_rgb(stamp_ns(message), arrival, accepted))
         self._arm(accepted)
 
-    def _on_thermal(self, message: Image, entered: int) -> None:
+    def _on_thermal(self, message: CameraImage, entered: int) -> None:
         ledger = self._ledger
         ledger.thermal_received += 1
         if not self.enabled:
@@ -160,7 +164,7 @@ class Intake:
     def _arm(self, now_ns: int) -> None:
         """Have ``_on_deadline`` called when the synchroniser has something to do."""
         deadline = self._pairing.next_deadline_ns()
-        if deadline is None or not self._rgb.is_open:
+        if deadline is None or not self.is_open:
             if not self._timer.is_canceled():
                 self._timer.cancel()
             return

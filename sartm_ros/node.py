@@ -80,6 +80,7 @@ class SegmentNode(LifecycleNode):
         self.add_on_set_parameters_callback(self._on_set_parameters)
         self.create_service(SetBool, "~/enable", self._on_enable)
         self.create_service(Trigger, "~/reload_model", self._on_reload)
+        self.create_service(Trigger, "~/save_frame", self._on_save_frame)
         self._report_lock = threading.Lock()
         self._reported = {pair.name: pair.accounts() for pair in self.pairs}
         self._reported_at = time.monotonic()
@@ -87,7 +88,7 @@ class SegmentNode(LifecycleNode):
         self._diagnostics = self.create_publisher(
             DiagnosticArray, "/diagnostics", qos.diagnostics_out()
         )
-        self._monitor = Monitor(self._report)
+        self._monitor = Monitor(self._report, self._on_report_failed)
 
     def start(self) -> None:
         """Configure and activate, unless ``autostart`` is off. A failure leaves the node alive."""
@@ -174,8 +175,6 @@ class SegmentNode(LifecycleNode):
     def _activate(self) -> None:
         for pair in self.pairs:
             pair.open()
-            for stream, topic in pair.topics.items():
-                self.get_logger().info(f"{stream} images expected on {topic}")
 
     def _deactivate(self) -> None:
         for pair in self.pairs:
@@ -348,14 +347,40 @@ class SegmentNode(LifecycleNode):
         if self._loader is None:
             response.message = f"the node is {self._state}; remedy: configure it first"
             return response
-        outcome: Any = Future(executor=self.executor)
-        # A finished future alone does not wake the executor that awaits it.
-        outcome.add_done_callback(lambda _: self.executor.wake())
+        outcome = self._outcome()
         self._request(self.settings.common.model, outcome.set_result)
         problem = await outcome
         response.success = not problem
         response.message = problem or f"model {self._model.get('name', '')} loaded"
         return response
+
+    async def _on_save_frame(
+        self, request: Trigger.Request, response: Trigger.Response
+    ) -> Trigger.Response:
+        if self._worker is None:
+            response.message = f"the node is {self._state}; remedy: configure it first"
+            return response
+        outcome = self._outcome()
+        self._mailbox.call(lambda: outcome.set_result(self._save()))
+        response.success, response.message = await outcome
+        return response
+
+    def _save(self) -> tuple[bool, str]:
+        """Write each pair's last frame; whether all went well, and what to say."""
+        said = []
+        for pair in self.pairs:
+            try:
+                said.append((True, f"saved in {pair.save()}"))
+            except SartmError as error:
+                said.append((False, f"{pair.name or 'the pair'}: {error}"))
+        return all(done for done, _ in said), "; ".join(text for _, text in said)
+
+    def _outcome(self) -> Any:
+        """A future that another thread may finish while a service awaits it."""
+        outcome: Any = Future(executor=self.executor)
+        # A finished future alone does not wake the executor that awaits it.
+        outcome.add_done_callback(lambda _: self.executor.wake())
+        return outcome
 
     def _on_failure(self, error: Exception) -> None:
         self._problem = f"the model failed: {error}"
@@ -382,6 +407,10 @@ class SegmentNode(LifecycleNode):
                 self._problem = ""
         if health.busy_s > health.parameters.diagnostics.hang_s:
             self._end_process(health.busy_s)
+
+    def _on_report_failed(self, error: Exception) -> None:
+        text = "".join(traceback.format_exception(error))
+        self._warnings.say("diagnostics", f"no diagnostics: {text}")
 
     def _health(self) -> Health:
         since = self._mailbox.in_hand_since_ns

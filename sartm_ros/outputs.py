@@ -9,12 +9,12 @@ from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from rclpy.lifecycle import LifecycleNode
 from rclpy.publisher import Publisher
 from rclpy.qos import QoSProfile
-from sensor_msgs.msg import Image
+from sensor_msgs.msg import CameraInfo, Image
 
 from sartm_core.bundle import Bundle
-from sartm_core.classes import ClassTable
 from sartm_core.frames import Image as Array
 from sartm_ros import qos
+from sartm_ros.camera_info import resized
 from sartm_ros.imaging import to_message
 from sartm_ros.worker import MS, Result
 
@@ -36,7 +36,6 @@ class Outputs:
     def __init__(self, node: LifecycleNode, pair: str = "") -> None:
         self._node = node
         self._model: dict[str, Any] = {}
-        self._classes: ClassTable | None = None
 
         def lifecycle(kind: type, name: str, profile: QoSProfile) -> Publisher:
             topic = f"~/{pair}/{name}" if pair else f"~/{name}"
@@ -44,21 +43,24 @@ class Outputs:
 
         self._mask = lifecycle(Image, "mask", qos.masks_out())
         self._frame_info = lifecycle(DiagnosticArray, "frame_info", qos.masks_out())
+        self._camera_info = lifecycle(CameraInfo, "camera_info", qos.pictures_out())
         self._confidence = lifecycle(Image, "confidence", qos.pictures_out())
         self._mask_color = lifecycle(Image, "mask_color", qos.pictures_out())
         self._overlay = lifecycle(Image, "overlay", qos.pictures_out())
 
     def use(self, bundle: Bundle, sha256: str, class_list_version: int) -> None:
         """Masks come from this model, and mean what that list says, from now on."""
-        self._classes = bundle.classes
         self._model = {
             "class_list_version": class_list_version,
             "model": bundle.name,
             "model_sha256": sha256,
         }
 
-    def publish(self, result: Result) -> dict[str, float]:
-        """Publish the mask, its frame_info and what somebody looks at; returns all stages, ms."""
+    def publish(self, result: Result, rgb_info: CameraInfo | None) -> dict[str, float]:
+        """Publish the mask, its frame_info and what somebody looks at; returns all stages, ms.
+
+        ``rgb_info`` is the RGB camera's calibration, if it is known.
+        """
         begin = time.monotonic_ns()
         header = result.job.leading.message.header
         mask = to_message(result.segmentation.mask, "mono8", header)
@@ -75,6 +77,8 @@ class Outputs:
             confidence = to_message(result.segmentation.confidence, "mono8", header)
             self._confidence.publish(confidence)
         self._frame_info.publish(self._info(result, stages))
+        if rgb_info is not None and result.rgb is not None and _watched(self._camera_info):
+            self._camera_info.publish(resized(rgb_info, mask.width, mask.height, header))
         self._publish_pictures(result)
         return stages
 
@@ -82,6 +86,7 @@ class Outputs:
         for publisher in (
             self._mask,
             self._frame_info,
+            self._camera_info,
             self._confidence,
             self._mask_color,
             self._overlay,
@@ -90,16 +95,16 @@ class Outputs:
 
     def _publish_pictures(self, result: Result) -> None:
         color, overlay = _watched(self._mask_color), _watched(self._overlay)
-        if not (color or overlay) or self._classes is None:
+        if not (color or overlay):
             return
         from sartm_core import viz
 
         header, mask = result.job.leading.message.header, result.segmentation.mask
         if color:
-            picture = viz.colorize(mask, self._classes)
+            picture = viz.colorize(mask, result.classes)
             self._mask_color.publish(to_message(picture, "rgb8", header))
         if overlay:
-            picture = viz.overlay(_background(result), mask, self._classes)
+            picture = viz.overlay(_background(result), mask, result.classes)
             self._overlay.publish(to_message(picture, "rgb8", header))
 
     def _info(self, result: Result, stages: dict[str, float]) -> DiagnosticArray:
@@ -142,7 +147,7 @@ def _background(result: Result) -> Array:
 
     image = result.rgb
     if image is None:
-        image = thermal_to_rgb(normalise(result.job.pair.thermal.image))
+        image = thermal_to_rgb(normalise(result.thermal))
     height, width = result.segmentation.mask.shape
     if image.shape[:2] != (height, width):
         image = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)

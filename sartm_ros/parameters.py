@@ -7,6 +7,7 @@ all come from there.
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import cast
@@ -71,6 +72,28 @@ class ModelParameters:
     @property
     def engine_folder(self) -> Path | None:
         return Path(self.engine_cache).expanduser() if self.engine_cache else None
+
+
+@dataclass(frozen=True, slots=True)
+class InputParameters:
+    """How the images come."""
+
+    rgb_transport: str = field(
+        default="raw",
+        metadata={
+            "description": "raw: rgb/image; compressed: CompressedImage on rgb/image/compressed, "
+            "after remapping",
+            "choices": ("raw", "compressed"),
+        },
+    )
+    thermal_transport: str = field(
+        default="raw",
+        metadata={
+            "description": "raw: thermal/image; compressed, compressedDepth: CompressedImage on "
+            "thermal/image/compressed or .../compressedDepth, after remapping",
+            "choices": ("raw", "compressed", "compressedDepth"),
+        },
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +170,17 @@ class OutputParameters:
             "range": (0.0, 1000.0),
         },
     )
+    save_folder: str = field(
+        default="",
+        metadata={
+            "description": "where ~/save_frame writes; empty = sartm_frames in ROS_HOME (~/.ros)"
+        },
+    )
+
+    @property
+    def folder(self) -> Path:
+        home = os.environ.get("ROS_HOME") or "~/.ros"
+        return Path(self.save_folder or Path(home, "sartm_frames")).expanduser()
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,6 +216,7 @@ class Parameters:
     """All concerns together; a field's name is the parameters' prefix."""
 
     model: ModelParameters = field(default_factory=ModelParameters)
+    input: InputParameters = field(default_factory=InputParameters)
     sync: SyncParameters = field(default_factory=SyncParameters)
     thermal: ThermalParameters = field(default_factory=ThermalParameters)
     output: OutputParameters = field(default_factory=OutputParameters)

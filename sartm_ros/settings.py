@@ -19,7 +19,7 @@ from sartm_core.errors import SartmError
 from sartm_ros import pairing
 from sartm_ros.parameters import Parameters
 
-PER_PAIR = ("sync", "thermal")
+PER_PAIR = ("input", "sync", "thermal")
 """Concerns of a pair of cameras: ``PAIR.sync.slop_s`` sets one pair's own value."""
 
 

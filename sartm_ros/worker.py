@@ -8,8 +8,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from sensor_msgs.msg import CompressedImage
 from sensor_msgs.msg import Image as ImageMessage
 
+from sartm_core.classes import ClassTable
 from sartm_core.errors import BadImageError
 from sartm_core.frames import Image as Array
 from sartm_core.frames import Segmentation, ThermalImage
@@ -33,7 +35,7 @@ class Arrival:
         entered_ns, accepted_ns: steady time at the callback's entry, and after its checks.
     """
 
-    message: ImageMessage
+    message: ImageMessage | CompressedImage
     image: ThermalImage | None
     entered_ns: int
     accepted_ns: int
@@ -62,13 +64,17 @@ class Result:
     """What is published for a job.
 
     Attributes:
-        rgb: HxWx3 uint8 as the model saw it, or None.
+        rgb: HxWx3 uint8, or None.
+        thermal: hxw as the camera sent it, or None.
+        classes: what the mask's ids mean.
         stages_ms: how long each stage took, in order.
     """
 
     job: Job
     segmentation: Segmentation
     rgb: Array | None
+    thermal: ThermalImage | None
+    classes: ClassTable
     stages_ms: dict[str, float] = field(default_factory=dict)
 
 
@@ -165,7 +171,8 @@ def _segment(segmenter: Segmenter, job: Job) -> Result:
     pair = job.pair
     rgb = decode_rgb(pair.rgb.message) if pair.rgb is not None else None
     decoded = time.monotonic_ns()
-    segmentation = segmenter(rgb, pair.thermal.image if pair.thermal else None)
+    thermal = pair.thermal.image if pair.thermal is not None else None
+    segmentation = segmenter(rgb, thermal)
     first = job.leading
     stages = {
         "intake": (first.accepted_ns - first.entered_ns) * MS,
@@ -174,4 +181,4 @@ def _segment(segmenter: Segmenter, job: Job) -> Result:
         "decode": (decoded - taken) * MS,
         **segmentation.timings,
     }
-    return Result(job, segmentation, rgb, stages)
+    return Result(job, segmentation, rgb, thermal, segmenter.bundle.classes, stages)

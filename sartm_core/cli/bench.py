@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import numpy as np
 import typer
 
+from sartm_core.cli.camera_size import parse_camera_size
 from sartm_core.cli.output import RUNTIME_HELP, emit, progress
 from sartm_core.errors import SartmError
 from sartm_core.machine import describe_machine
@@ -22,7 +23,6 @@ from sartm_core.timing import describe, describe_ratio, percentiles
 if TYPE_CHECKING:
     from sartm_core.segmenter import Segmenter
 
-CAMERA_SIZE = (480, 640)
 WARM_UP = 5
 
 
@@ -35,19 +35,21 @@ def bench(
     ] = None,
     frames: Annotated[int, typer.Option(min=10, help="How many frames to time.")] = 100,
     node: Annotated[bool, typer.Option("--node", help="Also time the ROS 2 node.")] = False,
+    camera: Annotated[str, typer.Option(help="Size of both cameras' images.")] = "640x480",
     compare: Annotated[
         Path | None, typer.Option(help="Another ONNX file, timed in turns with the bundle's.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Measure speed and memory of a bundle at 640x480.
+    """Measure speed and memory of a bundle.
 
     Example: sartm bench sartm-s --node --json
     """
     from sartm_core.segmenter import load
 
+    width, height = parse_camera_size(camera)
     with load(bundle, runtime, precision=precision, threads=threads) as segmenter:
-        model_ms, end_to_end_ms, stages_ms = _time_segmenter(segmenter, frames)
+        model_ms, end_to_end_ms, stages_ms = _time_segmenter(segmenter, (height, width), frames)
         result: dict[str, Any] = {
             "model": segmenter.bundle.name,
             "sha256": segmenter.bundle.sha256(segmenter.runtime.precision),
@@ -56,7 +58,7 @@ def bench(
             "precision": segmenter.runtime.precision,
             "threads": threads,
             "frames": frames,
-            "camera": list(CAMERA_SIZE[::-1]),
+            "camera": [width, height],
             "input": list(segmenter.bundle.input_size[::-1]),
             "model_ms": percentiles(model_ms),
             "end_to_end_ms": percentiles(end_to_end_ms),
@@ -70,19 +72,19 @@ def bench(
             size = segmenter.bundle.input_size
             result["compare"] = _compare(ours, compare, size, threads, frames)
     if node:
-        result["node"] = _bench_node(folder, runtime, precision, threads, frames)
+        result["node"] = _bench_node(folder, runtime, precision, threads, (width, height), frames)
     result["machine"] = describe_machine()
     emit(result, as_json, _lines(result))
 
 
 def _time_segmenter(
-    segmenter: Segmenter, frames: int
+    segmenter: Segmenter, camera: tuple[int, int], frames: int
 ) -> tuple[list[float], list[float], dict[str, list[float]]]:
     """Milliseconds of the bare network and of seg(rgb, thermal), taken in turns; and those of its
-    stages."""
+    stages. ``camera`` is (height, width)."""
     noise = np.random.default_rng(0)
-    rgb = noise.integers(0, 256, (*CAMERA_SIZE, 3), np.uint8)
-    thermal = noise.integers(0, 256, CAMERA_SIZE, np.uint8)
+    rgb = noise.integers(0, 256, (*camera, 3), np.uint8)
+    thermal = noise.integers(0, 256, camera, np.uint8)
     size = segmenter.bundle.input_size
     inputs = (
         noise.integers(0, 256, (*segmenter.bundle.rgb_size, 3), np.uint8),
@@ -153,12 +155,18 @@ def _compare(
 
 
 def _bench_node(
-    folder: Path, runtime: str, precision: str, threads: int | None, frames: int
+    folder: Path,
+    runtime: str,
+    precision: str,
+    threads: int | None,
+    camera: tuple[int, int],
+    frames: int,
 ) -> dict[str, Any]:
     """The result of `python -m sartm_ros.node_bench`; only its process imports ROS."""
     command = [sys.executable, "-m", "sartm_ros.node_bench", str(folder)]
     command += ["--runtime", runtime, "--precision", precision, "--frames", str(frames)]
     command += ["--threads", str(threads)] if threads else []
+    command += ["--camera", *map(str, camera)]
     packages = [str(Path(__file__).resolve().parents[2]), os.environ.get("PYTHONPATH", "")]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, packages))}
     with progress("timing the node"):

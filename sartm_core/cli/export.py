@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Optional
 
 import typer
 
 from sartm_core.cli import build_engine
+from sartm_core.cli.camera_size import parse_camera_size
 from sartm_core.cli.output import emit
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ def export(
         )
     if camera and (weights or out.suffix == ".safetensors"):
         raise typer.BadParameter("a bundle for a camera has no weights", param_hint="--camera")
-    size_of_camera = _parse_size(camera) if camera else None
+    size_of_camera = parse_camera_size(camera)[::-1] if camera else None
     if engine and out.suffix == ".safetensors":
         raise typer.BadParameter("engines are built from a bundle", param_hint="--engine")
     if _is_bundle(source):
@@ -152,14 +152,6 @@ def _build_engines(bundle: Bundle, precisions: list[str]) -> list[dict[str, Any]
         for precision in precisions
         if precision != "int8cpu"
     ]
-
-
-def _parse_size(text: str) -> tuple[int, int]:
-    """(height, width) of ``WxH``."""
-    found = re.fullmatch(r"([1-9]\d{1,4})x([1-9]\d{1,4})", text)
-    if found is None:
-        raise typer.BadParameter(f"got {text!r}, expected e.g. 1920x1080", param_hint="--camera")
-    return int(found[2]), int(found[1])
 
 
 def _is_bundle(source: str) -> bool:

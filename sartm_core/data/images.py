@@ -114,8 +114,11 @@ def list_images(folder: Path) -> dict[str, Path]:
     return found
 
 
-def write_png(path: Path, picture: Image) -> None:
-    """Write HxW ids or an HxWx3 RGB picture, uint8, as PNG; a failure leaves the old file."""
+def write_png(path: Path, picture: Image | npt.NDArray[np.uint16]) -> None:
+    """Write HxW ids (uint8 or uint16) or an HxWx3 RGB picture (uint8) as PNG.
+
+    A failure leaves the old file.
+    """
     from PIL import Image as Pillow
 
     with atomic_path(path) as aside:

@@ -266,6 +266,19 @@ def test_diagnostics_speak_while_nothing_arrives(
     assert values(probe.status("output"))["state"] == "active"
 
 
+def test_an_image_without_content_is_told(
+    make_node: MakeNode, probe: Probe, tiny_bundle: Path
+) -> None:
+    make_node(model__path=str(tiny_bundle))
+    probe.wait_until_connected()
+    probe.rgb.publish(rgb_image(START))  # all of it red
+    status = probe.wait_for_status("rgb input", lambda s: "same value everywhere" in s.message)
+    assert status.level == DiagnosticStatus.WARN
+    probe.send(START + PERIOD)  # the thermal one has two halves
+    wait_for(lambda: len(probe.masks) == 2, "both masks")
+    assert "everywhere" not in probe.status("thermal input").message
+
+
 def test_a_broken_model_leaves_the_node_alive_and_says_why(
     make_node: MakeNode, probe: Probe, tmp_path: Path
 ) -> None:
