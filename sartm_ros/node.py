@@ -12,7 +12,7 @@ from dataclasses import asdict, replace
 from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray
-from rcl_interfaces.msg import ParameterDescriptor, SetParametersResult
+from rcl_interfaces.msg import SetParametersResult
 from rclpy.duration import Duration
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.parameter import Parameter
@@ -47,14 +47,7 @@ class SegmentNode(LifecycleNode):
 
     def __init__(self, **options: Any) -> None:
         super().__init__("segment", **options)
-        self._autostart = self.declare_parameter(
-            "autostart",
-            True,
-            ParameterDescriptor(
-                description="configure and activate at start; false under a lifecycle manager",
-                read_only=True,
-            ),
-        ).value
+        self._autostart = self.declare_parameter("autostart", True, settings.AUTOSTART).value
         try:
             self.settings = settings.declare(self)
         except SartmError:

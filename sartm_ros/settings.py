@@ -54,6 +54,9 @@ _SPECS: dict[str, Field[Any]] = {
     for group in fields(Parameters)
     for spec in fields(getattr(Parameters(), group.name))
 }
+AUTOSTART = ParameterDescriptor(
+    description="configure and activate at start; false under a lifecycle manager", read_only=True
+)
 _PAIRS = ParameterDescriptor(
     description="names of several pairs of cameras, each with topics of its own: NAME/rgb/image, "
     "NAME/thermal/image, ~/NAME/mask, ...; one empty name = one pair without a name",
@@ -135,7 +138,12 @@ def _declared(node: Node, name: str, spec: Field[Any], default: Any) -> Any:
 
 def table() -> str:
     """Every parameter as a Markdown table, for docs/ros.md."""
-    rows = ["| parameter | default | allowed | meaning |", "|---|---|---|---|"]
+    rows = [
+        "| parameter | default | allowed | meaning |",
+        "|---|---|---|---|",
+        f"| `autostart` | `true` | true or false, at start only | {AUTOSTART.description} |",
+        f'| `pairs` | `[""]` | names, at start only | {_PAIRS.description} |',
+    ]
     for name, spec in _SPECS.items():
         default = list(spec.default) if isinstance(spec.default, tuple) else spec.default
         shown = json.dumps(default)

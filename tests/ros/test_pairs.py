@@ -134,9 +134,12 @@ def test_no_pair_starves_under_overload(
         front.send(START + i * PERIOD)
         if i % 10 == 0:
             rear.send(START + i * PERIOD)
-    wait_for(
-        lambda: not any(sum(node.accounts(p).rgb.in_flight.values()) for p in (0, 1)), "the end"
-    )
+
+    def over(pair: int) -> bool:
+        rgb = node.accounts(pair).rgb
+        return rgb.received > 0 and not sum(rgb.in_flight.values())
+
+    wait_for(lambda: over(0) and over(1), "the end")
     for pair in (0, 1):
         rgb = node.accounts(pair).rgb
         assert rgb.received == rgb.published + sum(rgb.dropped.values())
