@@ -156,44 +156,6 @@ def pairs(result: dict[str, Any]) -> Iterator[str]:
         yield f"| {name} | {rate:g} |"
 
 
-def pairing(result: dict[str, Any]) -> Iterator[str]:
-    scenario = result["scenario"]
-    seconds = scenario["seconds"] * scenario["seeds"]
-    yield (
-        f"| RGB 30 Hz + thermal 9 Hz, {seconds} s, max_wait_s {result['wait_ms'] / 1e3:g} | pairs "
-        "| mean offset | lost by a bag loop "
-        f"| pairs with thermal {result['late_ms']} ms late |"
-    )
-    yield "|---|---|---|---|---|"
-    filters = result["message_filters"] or {}
-    rows = {
-        "mode match: the optimum": result["match"]["optimum"],
-        "mode match: sartm": result["match"]["sartm"],
-        "message_filters as it comes, queue 10": filters.get("bare"),
-        "mode match, sync.policy message_filters": filters.get("policy"),
-        "mode reuse: the optimum": result["reuse"]["optimum"],
-        "mode reuse: sartm": result["reuse"]["sartm"],
-    }
-    for name, row in rows.items():
-        if row is not None:
-            lost, late = row.get("loop_lost", ""), row.get("late_pairs", "")
-            yield f"| {name} | {row['pairs']} | {row['offset_ms']:.1f} ms | {lost} | {late} |"
-    yield ""
-    yield (
-        "| max_wait_s | reuse: with partner | mean offset | added, mean (p95) "
-        "| match: with partner | mean offset | added, mean (p95) |"
-    )
-    yield "|---|---|---|---|---|---|---|"
-    points: dict[int, list[str]] = {}
-    for point in result["curve"]:
-        points.setdefault(point["max_wait_ms"], []).append(
-            f"{point['share']:.0%} | {point['offset_ms']:.1f} ms "
-            f"| {point['added_ms']:.1f} ({point['added_p95_ms']:.0f}) ms |"
-        )
-    for wait_ms, cells in points.items():
-        yield f"| {wait_ms / 1e3:g} | {' '.join(cells)}"
-
-
 TABLES = {
     "pairing": pairing,
     "bench": bench,
