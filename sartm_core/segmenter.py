@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
+from typing import cast
 
 import cv2
 import numpy as np
@@ -15,13 +16,17 @@ from sartm_core.bundle import Bundle, load_bundle
 from sartm_core.classes import IGNORE_ID
 from sartm_core.errors import BadImageError, SartmError
 from sartm_core.frames import Image, Segmentation, ThermalImage
+from sartm_core.registration import (
+    ASPECT_TOLERANCE,
+    Registration,
+    check_aspect,
+    load_registration,
+)
 from sartm_core.runtime import Runtime, create_runtime
 from sartm_core.thermal import ThermalSpec, detect_contract, normalise
 from sartm_core.thermal_levels import LevelSmoothing
 
 logger = logging.getLogger(__name__)
-
-ASPECT_TOLERANCE = 0.02
 
 
 def load(
@@ -35,6 +40,7 @@ def load(
     on_progress: Callable[[float], None] | None = None,
     thermal: ThermalSpec | None = None,
     min_confidence: float = 0.0,
+    registration: Path | str | None = None,
 ) -> Segmenter:
     """Load a model bundle into a runtime.
 
@@ -48,10 +54,13 @@ def load(
         on_progress: told the share of such a build that is done, 0..1.
         thermal: what the thermal camera sends; None = by the image's dtype.
         min_confidence: 0..1; pixels below it become 255 (unlabelled).
+        registration: file of ``sartm calibrate`` that moves thermal onto the RGB image plane;
+            None = both cameras show the same view already.
 
     Raises:
-        SartmError: no such bundle, damaged, or the runtime cannot run it.
+        SartmError: no such bundle or registration, damaged, or the runtime cannot run it.
     """
+    moved = load_registration(registration) if registration is not None else None
     bundle = load_bundle(model)
     return Segmenter(
         bundle,
@@ -66,13 +75,14 @@ def load(
         ),
         thermal=thermal,
         min_confidence=min_confidence,
+        registration=moved,
     )
 
 
 class Segmenter:
     """Runs a bundle on images as cameras give them; safe to call from several threads.
 
-    ``thermal`` and ``min_confidence`` (see :func:`load`) may be changed between calls, and so may
+    ``thermal``, ``min_confidence`` and ``registration`` may be changed between calls, and so may
     ``output_size``: ``rgb`` = masks at the RGB image's size, ``network`` = at the network's own.
     """
 
@@ -83,12 +93,15 @@ class Segmenter:
         *,
         thermal: ThermalSpec | None = None,
         min_confidence: float = 0.0,
+        registration: Registration | None = None,
     ) -> None:
         self.bundle = bundle
         self.runtime = runtime
         self.thermal = thermal
         self.min_confidence = min_confidence
+        self.registration = registration
         self.output_size = "rgb"
+        self._last_rgb_size: tuple[int, int] | None = None
         height, width = bundle.input_size
         self._no_rgb = np.zeros((*bundle.rgb_size, 3), np.uint8)
         self._no_thermal = np.zeros((height, width), np.uint8)
@@ -108,8 +121,8 @@ class Segmenter:
 
         Args:
             rgb: HxWx3 uint8 in RGB order, or None.
-            thermal: hxw uint8, uint16 or float32 on the RGB image's plane, or None. Another
-                resolution of the same aspect is resized.
+            thermal: hxw uint8, uint16 or float32, or None. Without a registration it lies on the
+                RGB image's plane, and another resolution of the same aspect is resized.
             thermal_valid: hxw uint8, 0 where the thermal camera does not look, or None = it looks
                 everywhere.
             smoothing: levels of this thermal camera over time, one object for each camera; None =
@@ -117,7 +130,8 @@ class Segmenter:
             thermal_stamp_ns: when the thermal image was taken, for the smoothing.
 
         Returns:
-            Mask and confidence at the RGB image's size (the thermal image's without RGB).
+            Mask and confidence at the RGB image's size. Without RGB: at the size of the last one
+            if there is a registration, else at the thermal image's.
 
         Raises:
             BadImageError: an image of the wrong shape, dtype or content, or two of different
@@ -126,7 +140,7 @@ class Segmenter:
         """
         start = time.perf_counter()
         size = self._output_size(rgb, thermal)
-        rgb_input, inside = self._no_rgb, self.bundle.input_size
+        rgb_input = self._no_rgb
         if rgb is not None:
             rgb_input = _fit(rgb, self.bundle.rgb_size, cv2.INTER_LINEAR)
         thermal_input, valid_input = self._no_thermal, self._all_valid
@@ -138,9 +152,7 @@ class Segmenter:
                 smoothing=smoothing,
                 stamp_ns=thermal_stamp_ns,
             )
-            thermal_input = _fit(levels, inside, cv2.INTER_LINEAR)
-            if thermal_valid is not None:
-                valid_input = _fit(thermal_valid, inside, cv2.INTER_NEAREST)
+            thermal_input, valid_input = self._on_rgb_plane(levels, thermal_valid)
         present = np.array([rgb is not None, thermal is not None], np.float32)
         prepared = time.perf_counter()
         mask, confidence = self.runtime.infer(rgb_input, thermal_input, valid_input, present)
@@ -184,10 +196,24 @@ class Segmenter:
     ) -> None:
         self.close()
 
+    def _on_rgb_plane(self, levels: Image, valid: Image | None) -> tuple[Image, Image]:
+        """Thermal levels and where they hold, at the network's size."""
+        size = self.bundle.input_size
+        if self.registration is None:
+            seen = self._all_valid if valid is None else _fit(valid, size, cv2.INTER_NEAREST)
+            return _fit(levels, size, cv2.INTER_LINEAR), seen
+        moved, seen = self.registration.apply(levels, size[::-1])
+        if valid is not None:
+            whole, _ = self.registration.apply(255 * (valid > 0).astype(np.uint8), size[::-1])
+            seen = seen * (whole == 255)
+        return cast(Image, moved), seen
+
     def _output_size(self, rgb: Image | None, thermal: ThermalImage | None) -> tuple[int, int]:
         if rgb is None:
             if thermal is None:
                 raise SartmError("no image", expected="an RGB image, a thermal image or both")
+            if self.registration is not None:
+                return self._last_rgb_size or self.registration.rgb_size[::-1]
             height, width = thermal.shape[:2]
             return height, width
         if rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.dtype != np.uint8 or rgb.size == 0:
@@ -199,9 +225,13 @@ class Segmenter:
             )
         if thermal is not None:
             self._check_plane(rgb, thermal)
-        return rgb.shape[0], rgb.shape[1]
+        self._last_rgb_size = rgb.shape[0], rgb.shape[1]
+        return self._last_rgb_size
 
     def _check_plane(self, rgb: Image, thermal: ThermalImage) -> None:
+        if self.registration is not None:
+            check_aspect("RGB", (rgb.shape[1], rgb.shape[0]), self.registration.rgb_size)
+            return
         if thermal.shape[:2] == rgb.shape[:2] or thermal.ndim != 2 or thermal.size == 0:
             return
         sizes = f"RGB {rgb.shape[1]}x{rgb.shape[0]}, thermal {thermal.shape[1]}x{thermal.shape[0]}"
@@ -212,7 +242,7 @@ class Segmenter:
                 "RGB and thermal image differ in aspect",
                 got=sizes,
                 expected="the same aspect within 2 %",
-                remedy="register thermal onto RGB with `sartm calibrate`",
+                remedy="register thermal onto RGB with `sartm calibrate`, and give its file",
             )
         if thermal.shape not in self._resized_shapes:
             self._resized_shapes.add(thermal.shape)

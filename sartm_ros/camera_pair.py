@@ -59,6 +59,7 @@ class CameraPair:
         self._latencies = Latencies()
         self._observer = Observer(name, node.get_logger())
         self.smoothing = _smoothing(parameters)
+        self._registration = parameters.registration.load()
         self._last: Result | None = None
         self._mailbox: Mailbox[Job] | None = None
         self._intake: Intake | None = None
@@ -77,7 +78,7 @@ class CameraPair:
             self._warnings,
         )
         self._intake.set_max_rate(self.parameters.output.max_rate_hz)
-        self._intake.set_freeze(self.parameters.thermal.freeze_s)
+        self._intake.set_thermal(self.parameters.thermal)
 
     def open(self) -> None:
         """Subscribe to both cameras."""
@@ -117,9 +118,11 @@ class CameraPair:
         old, self.parameters = self.parameters, new
         if new.thermal.smoothing_s != old.thermal.smoothing_s:
             self.smoothing = _smoothing(new)
+        if new.registration != old.registration:
+            self._registration = new.registration.load()
         if self._intake is not None:
             self._intake.set_max_rate(new.output.max_rate_hz)
-            self._intake.set_freeze(new.thermal.freeze_s)
+            self._intake.set_thermal(new.thermal)
             if new.input != old.input and self._intake.is_open:
                 self._intake.open(new.input)
         if new.sync == old.sync:
@@ -141,6 +144,7 @@ class CameraPair:
         segmenter.thermal = self.parameters.thermal.spec()
         segmenter.min_confidence = self.parameters.output.min_confidence
         segmenter.output_size = self.parameters.output.size
+        segmenter.registration = self._registration
 
     def use(self, bundle: Bundle, sha256: str, class_list_version: int) -> None:
         """Masks come from this model from now on."""

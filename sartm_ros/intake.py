@@ -9,13 +9,14 @@ from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 
 from sartm_core.errors import BadImageError
+from sartm_core.orientation import Orientation
 from sartm_core.synchronizer import Pair, SyncParameters
 from sartm_ros.accounting import Ledger
 from sartm_ros.camera_stream import SECOND, CameraImage, CameraStream, stamp_ns
 from sartm_ros.health import Stream
 from sartm_ros.imaging import check_rgb, decode_thermal
 from sartm_ros.pairing import Pairing
-from sartm_ros.parameters import InputParameters
+from sartm_ros.parameters import InputParameters, ThermalParameters
 from sartm_ros.throttle import Warnings
 from sartm_ros.worker import Arrival, Job
 
@@ -51,6 +52,7 @@ class Intake:
         self._put = put
         self._pairing = pairing
         self._warnings = warnings
+        self._orientation = Orientation()
         self._min_period_ns = 0
         self._next_admission_ns = 0
         self._rgb = CameraStream(node, "rgb", f"{prefix}rgb/image", ledger, self._on_rgb, warnings)
@@ -94,10 +96,11 @@ class Intake:
         """Frames that come faster are dropped before the model; 0 = no limit."""
         self._min_period_ns = round(SECOND / rate_hz) if rate_hz else 0
 
-    def set_freeze(self, freeze_s: float) -> None:
-        """An image that is repeated for longer counts as frozen."""
-        self._rgb.set_freeze(freeze_s)
-        self._thermal.set_freeze(freeze_s)
+    def set_thermal(self, params: ThermalParameters) -> None:
+        """How thermal images are turned, and from when on a repeated image counts as frozen."""
+        self._orientation = params.orientation()
+        self._rgb.set_freeze(params.freeze_s)
+        self._thermal.set_freeze(params.freeze_s)
 
     def set_sync(self, params: SyncParameters) -> None:
         """Pair by other rules from now on."""
@@ -134,7 +137,7 @@ class Intake:
             ledger.thermal_unused["disabled"] += 1
             return
         try:
-            image = decode_thermal(message)
+            image = self._orientation.apply(decode_thermal(message))
         except BadImageError as error:
             ledger.thermal_unused[error.reason] += 1
             self._warnings.refused(self._thermal.topic, error)

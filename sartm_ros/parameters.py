@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import cast
 
+from sartm_core.orientation import FLIPS, ROTATIONS, Orientation
+from sartm_core.registration import Registration, load_registration
 from sartm_core.runtime import RUNTIMES, default_threads
 from sartm_core.synchronizer import SyncParameters
 from sartm_core.thermal import CONTRACTS, Contract, ThermalSpec
@@ -147,6 +149,22 @@ class ThermalParameters:
         },
     )
 
+    rotate: int = field(
+        default=0,
+        metadata={
+            "description": "degrees clockwise by which images are turned first",
+            "choices": ROTATIONS,
+        },
+    )
+    flip: str = field(
+        default="none",
+        metadata={"description": "then mirrored", "choices": FLIPS},
+    )
+
+    def orientation(self) -> Orientation:
+        """How images are turned upright."""
+        return Orientation(self.rotate, self.flip)
+
     def spec(self) -> ThermalSpec | None:
         """What the segmenter is told; None = by the dtype, with the bundle's own values."""
         if self.contract == "auto":
@@ -158,6 +176,27 @@ class ThermalParameters:
             offset=self.offset,
             window=None if low == high else (low, high),
         )
+
+
+@dataclass(frozen=True, slots=True)
+class RegistrationParameters:
+    """How thermal comes onto the RGB image plane."""
+
+    file: str = field(
+        default="",
+        metadata={
+            "description": "file of `sartm calibrate`; empty = both cameras show the same view "
+            "already"
+        },
+    )
+
+    def load(self) -> Registration | None:
+        """The registration, or None without one.
+
+        Raises:
+            SartmError: see :func:`load_registration`.
+        """
+        return load_registration(Path(self.file).expanduser()) if self.file else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,5 +273,6 @@ class Parameters:
     input: InputParameters = field(default_factory=InputParameters)
     sync: SyncParameters = field(default_factory=SyncParameters)
     thermal: ThermalParameters = field(default_factory=ThermalParameters)
+    registration: RegistrationParameters = field(default_factory=RegistrationParameters)
     output: OutputParameters = field(default_factory=OutputParameters)
     diagnostics: DiagnosticsParameters = field(default_factory=DiagnosticsParameters)

@@ -19,7 +19,7 @@ from sartm_core.errors import SartmError
 from sartm_ros import pairing
 from sartm_ros.parameters import Parameters
 
-PER_PAIR = ("input", "sync", "thermal")
+PER_PAIR = ("input", "sync", "thermal", "registration")
 """Concerns of a pair of cameras: ``PAIR.sync.slop_s`` sets one pair's own value."""
 
 
@@ -166,6 +166,7 @@ def _replaced(current: Parameters, values: Mapping[str, Any]) -> Parameters:
     result = replace(current, **groups)
     # What one field alone cannot tell, e.g. an empty window.
     result.thermal.spec()
+    result.registration.load()
     pairing.check(result.sync)
     return result
 
@@ -202,7 +203,7 @@ def _is_number(value: Any) -> bool:
 
 def _expected(spec: Field[Any]) -> str:
     if "choices" in spec.metadata:
-        return ", ".join(spec.metadata["choices"])
+        return ", ".join(map(str, spec.metadata["choices"]))
     if isinstance(spec.default, tuple):
         return f"{len(spec.default)} numbers"
     kind = {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}
@@ -216,7 +217,7 @@ def _expected(spec: Field[Any]) -> str:
 def _descriptor(spec: Field[Any]) -> ParameterDescriptor:
     descriptor = ParameterDescriptor(description=spec.metadata["description"])
     if "choices" in spec.metadata:
-        descriptor.additional_constraints = "one of " + ", ".join(spec.metadata["choices"])
+        descriptor.additional_constraints = f"one of {_expected(spec)}"
     # `slop_s: 1` in a YAML file is an integer: our own check takes it, a typed parameter would not.
     descriptor.dynamic_typing = isinstance(spec.default, float | tuple)
     if "range" in spec.metadata:

@@ -30,6 +30,10 @@ def predict(
     min_confidence: Annotated[
         float, typer.Option(min=0, max=1, help="Below it a pixel becomes 255.")
     ] = 0.0,
+    registration: Annotated[
+        Path | None,
+        typer.Option(help="File of `sartm calibrate`: moves thermal onto the RGB image."),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Write a mask of class ids (8-bit PNG) for each image pair.
@@ -46,7 +50,12 @@ def predict(
     written: list[str] = []
     with (
         load(
-            bundle, runtime, precision=precision, threads=threads, min_confidence=min_confidence
+            bundle,
+            runtime,
+            precision=precision,
+            threads=threads,
+            min_confidence=min_confidence,
+            registration=registration,
         ) as segmenter,
         progress("segmenting", len(pairs)) as bar,
     ):

@@ -7,6 +7,7 @@ import pytest
 
 import sartm_core as sartm
 from sartm_core.errors import BadImageError, SartmError
+from sartm_core.registration import Homography, Registration, save_registration
 from sartm_core.segmenter import Segmenter
 from tests.bundles import CAR, CONFIDENCE, PERSON
 
@@ -137,3 +138,33 @@ def test_a_model_of_another_interface_is_refused(tiny_bundle: Path, tmp_path: Pa
     (other / "bundle.json").write_text(json.dumps(manifest))
     with pytest.raises(SartmError, match=r"wrong interface at 'rgb'.*\[1, 64, 128, 3\]"):
         sartm.load(other)
+
+
+@pytest.fixture
+def registration(tmp_path: Path) -> Path:
+    """Thermal 64x48 sees the right half of RGB 128x96, doubled in height."""
+    path = tmp_path / "registration.yaml"
+    matrix = np.array([[1.0, 0, 64], [0, 2, 0.5], [0, 0, 1]])
+    save_registration(Registration((128, 96), (64, 48), Homography(matrix)), path)
+    return path
+
+
+def test_a_registration_moves_thermal_and_marks_where_it_does_not_look(
+    tiny_bundle: Path, registration: Path
+) -> None:
+    hot = np.full((48, 64), 255, np.uint8)
+    hot[24:] = 0
+    with sartm.load(tiny_bundle, threads=1, registration=registration) as segmenter:
+        assert segmenter(None, hot).mask.shape == (96, 128), "the registration's, before any RGB"
+        mask = segmenter(np.zeros((192, 256, 3), np.uint8), hot).mask
+        assert (mask[3:92, 130:] == PERSON).all()
+        assert (mask[100:, 130:] == 0).all()
+        assert (mask[:, :126] == 0).all()
+        assert segmenter(None, hot).mask.shape == (192, 256), "the last RGB image's"
+        part = np.ones((48, 64), np.uint8)
+        part[:, 32:] = 0
+        mask = segmenter(np.zeros((96, 128, 3), np.uint8), hot, part).mask
+        assert (mask[2:46, 66:94] == PERSON).all()
+        assert (mask[:, 97:] == 0).all(), "what the caller calls invalid stays so"
+        with pytest.raises(BadImageError, match="RGB image has another aspect"):
+            segmenter(np.zeros((96, 96, 3), np.uint8), hot)

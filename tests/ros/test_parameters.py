@@ -36,7 +36,7 @@ def test_every_parameter_is_described(make_node: MakeNode) -> None:
             descriptor = node.describe_parameter(f"{group.name}.{spec.name}")
             assert descriptor.description
             if "choices" in spec.metadata:
-                assert spec.metadata["choices"][0] in descriptor.additional_constraints
+                assert str(spec.metadata["choices"][0]) in descriptor.additional_constraints
             if "range" in spec.metadata:
                 assert descriptor.floating_point_range or descriptor.integer_range
 

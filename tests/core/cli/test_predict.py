@@ -8,6 +8,7 @@ import pytest
 
 from sartm_core.cli import main
 from sartm_core.data.images import read_ids, write_png
+from sartm_core.registration import Homography, Registration, save_registration
 from tests.bundles import CAR, PERSON
 
 
@@ -117,3 +118,18 @@ def test_several_masks_do_not_fit_one_file(
 ) -> None:
     assert run("predict", tiny_bundle, "--rgb", frames / "rgb", "--out", frames / "m.png") == 1
     assert "name a folder" in capsys.readouterr().err
+
+
+def test_a_registration_moves_thermal(frames: Path, tiny_bundle: Path) -> None:
+    """20 pixels to the right and 30 down, said by a file."""
+    matrix = np.array([[1.0, 0, 20], [0, 1, 30], [0, 0, 1]])
+    file = frames / "registration.yaml"
+    save_registration(Registration((128, 96), (128, 96), Homography(matrix)), file)
+    inputs = ("--rgb", frames / "rgb/f0.png", "--thermal", frames / "thermal/f0.png")
+    out = frames / "moved.png"
+    assert run("predict", tiny_bundle, *inputs, "--out", out, "--registration", file) == 0
+    mask = read_ids(out)
+    assert (mask[31:39, 21:] == PERSON).all()
+    assert (mask[:30] == 0).all()
+    assert (mask[:, :20] == 0).all()
+    assert run("predict", tiny_bundle, *inputs, "--out", out, "--registration", out) == 1
