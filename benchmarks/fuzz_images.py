@@ -31,12 +31,12 @@ from rclpy.serialization import deserialize_message, serialize_message
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
-from sartm_core.camera_messages import check_message
+from sartm_core.camera_messages import check_message, check_thermal
 from sartm_core.compressed import encode_compressed
 from sartm_core.encodings import COLOR_ENCODINGS, THERMAL_ENCODINGS
 from sartm_core.errors import BadImageError
 from sartm_core.progress import progress
-from sartm_ros.imaging import check_rgb, check_thermal, decode_rgb, decode_thermal
+from sartm_ros.imaging import check_rgb, decode_rgb, decode_thermal
 
 HEIGHT, WIDTH = 48, 64
 SLOW_S = 5.0
@@ -122,6 +122,16 @@ def good_messages() -> list[Message]:
     return messages
 
 
+def spoil(good: Message, rng: random.Random) -> Message:
+    """A message that differs from a good one in fields, in pixels' or in serialised bytes.
+
+    Raises:
+        Exception: the middleware refuses the bytes, each time with an error of its own kind.
+    """
+    spoiler = rng.choice((_spoil_fields, _spoil_data, _spoil_serialised))
+    return spoiler(good, rng)
+
+
 def _raw(encoding: str) -> Image:
     wide = encoding == "32FC1"
     data = np.random.default_rng(1).integers(0, 256, HEIGHT * WIDTH * 12).astype(np.uint8)
@@ -138,7 +148,6 @@ def _compressed(format: str, data: Any) -> CompressedImage:
 
 
 def _try(good: Message, rng: random.Random, name: str, report: Report) -> None:
-    spoil = rng.choice((_spoil_fields, _spoil_data, _spoil_serialised))
     begin = time.monotonic()
     try:
         message = spoil(good, rng)
