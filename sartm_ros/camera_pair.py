@@ -10,6 +10,7 @@ from rclpy.lifecycle import LifecycleNode
 from sartm_core.bundle import Bundle
 from sartm_core.data.saved_frames import save_frame
 from sartm_core.errors import BadImageError, SartmError
+from sartm_core.registration import Registration
 from sartm_core.segmenter import Segmenter
 from sartm_core.thermal_levels import LevelSmoothing
 from sartm_ros.accounting import Accounts, Ledger
@@ -22,6 +23,7 @@ from sartm_ros.observer import Observer
 from sartm_ros.outputs import Outputs
 from sartm_ros.pairing import Pairing
 from sartm_ros.parameters import Parameters
+from sartm_ros.tf_registration import TfRegistration
 from sartm_ros.throttle import Warnings
 from sartm_ros.worker import Job, Result
 
@@ -59,7 +61,10 @@ class CameraPair:
         self._latencies = Latencies()
         self._observer = Observer(name, node.get_logger())
         self.smoothing = _smoothing(parameters)
-        self._registration = parameters.registration.load()
+        self._registration: Registration | None = None
+        self._tf: TfRegistration | None = None
+        self._segmenter: Segmenter | None = None
+        self._register()
         self._last: Result | None = None
         self._mailbox: Mailbox[Job] | None = None
         self._intake: Intake | None = None
@@ -69,6 +74,7 @@ class CameraPair:
         """Make the publishers; jobs will go to ``mailbox``."""
         self._mailbox = mailbox
         self._outputs = Outputs(self._node, self.name)
+        self._register()
         self._intake = Intake(
             self._node,
             self._prefix,
@@ -102,11 +108,12 @@ class CameraPair:
     def destroy(self) -> None:
         """Free the topics."""
         self._rgb_info.close()
+        self._close_tf()
         if self._intake is not None:
             self._intake.destroy()
         if self._outputs is not None:
             self._outputs.destroy()
-        self._intake = self._outputs = self._mailbox = None
+        self._intake = self._outputs = self._mailbox = self._segmenter = None
 
     def enable(self, enabled: bool) -> None:
         """Whether images are taken at all; else they count as dropped for ``disabled``."""
@@ -119,12 +126,13 @@ class CameraPair:
         if new.thermal.smoothing_s != old.thermal.smoothing_s:
             self.smoothing = _smoothing(new)
         if new.registration != old.registration:
-            self._registration = new.registration.load()
+            self._register()
         if self._intake is not None:
             self._intake.set_max_rate(new.output.max_rate_hz)
             self._intake.set_thermal(new.thermal)
             if new.input != old.input and self._intake.is_open:
                 self._intake.open(new.input)
+        self._instruct()
         if new.sync == old.sync:
             return
         if self._intake is not None:
@@ -135,16 +143,38 @@ class CameraPair:
 
     def segmenter(self, model: Segmenter) -> Segmenter:
         """A segmenter on ``model``'s engine that goes by this pair's parameters."""
-        segmenter = Segmenter(model.bundle, model.runtime)
-        self.instruct(segmenter)
-        return segmenter
+        self._segmenter = Segmenter(model.bundle, model.runtime)
+        self._instruct()
+        return self._segmenter
 
-    def instruct(self, segmenter: Segmenter) -> None:
-        """Have the pair's segmenter go by its present parameters."""
+    def _instruct(self) -> None:
+        """Have the segmenter go by the present parameters."""
+        segmenter = self._segmenter
+        if segmenter is None:
+            return
         segmenter.thermal = self.parameters.thermal.spec()
         segmenter.min_confidence = self.parameters.output.min_confidence
         segmenter.output_size = self.parameters.output.size
         segmenter.registration = self._registration
+
+    def _register(self) -> None:
+        """Take the registration of the file, or wait for that of the cameras' own topics."""
+        self._close_tf()
+        params = self.parameters.registration
+        self._registration = params.load()
+        if self._registration is None and params.depth_m and self._outputs is not None:
+            self._tf = TfRegistration(
+                self._node, self._prefix, params.depth_m, self._take_registration, self._warnings
+            )
+
+    def _take_registration(self, registration: Registration) -> None:
+        self._registration = registration
+        self._instruct()
+
+    def _close_tf(self) -> None:
+        if self._tf is not None:
+            self._tf.close()
+            self._tf = None
 
     def use(self, bundle: Bundle, sha256: str, class_list_version: int) -> None:
         """Masks come from this model from now on."""

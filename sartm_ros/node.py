@@ -317,8 +317,6 @@ class SegmentNode(LifecycleNode):
         self.settings = new
         for pair in self.pairs:
             pair.set_parameters(new.of(pair.name))
-            if self._worker is not None and self._worker.segmenters:
-                pair.instruct(self._worker.segmenters[pair.slot])
         if self._loader is not None and new.common.model != self._wanted:
             self._request(new.common.model)
         return SetParametersResult(successful=True)

@@ -190,8 +190,17 @@ class RegistrationParameters:
         },
     )
 
+    depth_m: float = field(
+        default=0.0,
+        metadata={
+            "description": "without a file: from both cameras' camera_info and the static TF "
+            "between them, right at this distance before the RGB camera; 0 = not",
+            "range": (0.0, 10_000.0),
+        },
+    )
+
     def load(self) -> Registration | None:
-        """The registration, or None without one.
+        """The file's registration, or None without one.
 
         Raises:
             SartmError: see :func:`load_registration`.

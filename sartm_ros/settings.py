@@ -16,7 +16,7 @@ from rclpy.node import Node
 from rclpy.parameter import Parameter
 
 from sartm_core.errors import SartmError
-from sartm_ros import pairing
+from sartm_ros import pairing, tf_registration
 from sartm_ros.parameters import Parameters
 
 PER_PAIR = ("input", "sync", "thermal", "registration")
@@ -166,7 +166,8 @@ def _replaced(current: Parameters, values: Mapping[str, Any]) -> Parameters:
     result = replace(current, **groups)
     # What one field alone cannot tell, e.g. an empty window.
     result.thermal.spec()
-    result.registration.load()
+    if result.registration.load() is None and result.registration.depth_m:
+        tf_registration.check_installed()
     pairing.check(result.sync)
     return result
 

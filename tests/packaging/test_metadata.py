@@ -34,6 +34,7 @@ DISTRIBUTIONS = {
 ROS = {
     "builtin_interfaces",
     "diagnostic_msgs",
+    "geometry_msgs",
     "launch",
     "launch_ros",
     "lifecycle_msgs",
@@ -44,6 +45,7 @@ ROS = {
     "sensor_msgs",
     "std_msgs",
     "std_srvs",
+    "tf2_ros",
     "vision_msgs",
 }
 OWN = {"sartm_core", "sartm_ros", "tests", "benchmarks"}
