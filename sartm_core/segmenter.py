@@ -17,6 +17,7 @@ from sartm_core.errors import BadImageError, SartmError
 from sartm_core.frames import Image, Segmentation, ThermalImage
 from sartm_core.runtime import Runtime, create_runtime
 from sartm_core.thermal import ThermalSpec, detect_contract, normalise
+from sartm_core.thermal_levels import LevelSmoothing
 
 logger = logging.getLogger(__name__)
 
@@ -99,6 +100,9 @@ class Segmenter:
         rgb: Image | None,
         thermal: ThermalImage | None,
         thermal_valid: Image | None = None,
+        *,
+        smoothing: LevelSmoothing | None = None,
+        thermal_stamp_ns: int = 0,
     ) -> Segmentation:
         """Segment one frame; either camera may be missing.
 
@@ -108,6 +112,9 @@ class Segmenter:
                 resolution of the same aspect is resized.
             thermal_valid: hxw uint8, 0 where the thermal camera does not look, or None = it looks
                 everywhere.
+            smoothing: levels of this thermal camera over time, one object for each camera; None =
+                each image by its own levels.
+            thermal_stamp_ns: when the thermal image was taken, for the smoothing.
 
         Returns:
             Mask and confidence at the RGB image's size (the thermal image's without RGB).
@@ -124,7 +131,13 @@ class Segmenter:
             rgb_input = _fit(rgb, self.bundle.rgb_size, cv2.INTER_LINEAR)
         thermal_input, valid_input = self._no_thermal, self._all_valid
         if thermal is not None:
-            levels = normalise(thermal, self._thermal_spec(thermal), thermal_valid)
+            levels = normalise(
+                thermal,
+                self._thermal_spec(thermal),
+                thermal_valid,
+                smoothing=smoothing,
+                stamp_ns=thermal_stamp_ns,
+            )
             thermal_input = _fit(levels, inside, cv2.INTER_LINEAR)
             if thermal_valid is not None:
                 valid_input = _fit(thermal_valid, inside, cv2.INTER_NEAREST)

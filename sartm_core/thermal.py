@@ -9,7 +9,7 @@ and 1.2 (stretch alone) to 0.5 (``benchmarks/thermal_normalisation.py``).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from typing import Literal, cast, get_args
 
 import cv2
@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from sartm_core.errors import BadImageError, SartmError
 from sartm_core.frames import Image, ThermalImage
+from sartm_core.thermal_levels import Levels, LevelSmoothing
 
 Contract = Literal["agc8", "raw16", "kelvin"]
 CONTRACTS: tuple[str, ...] = get_args(Contract)
@@ -77,7 +78,12 @@ def detect_contract(dtype: npt.DTypeLike) -> Contract:
 
 
 def normalise(
-    thermal: ThermalImage, spec: ThermalSpec | None = None, valid: Image | None = None
+    thermal: ThermalImage,
+    spec: ThermalSpec | None = None,
+    valid: Image | None = None,
+    *,
+    smoothing: LevelSmoothing | None = None,
+    stamp_ns: int = 0,
 ) -> Image:
     """A thermal image as the network takes it.
 
@@ -85,6 +91,9 @@ def normalise(
         thermal: HxW of the contract's dtype.
         spec: what the numbers mean; None = by the dtype, per-frame percentiles.
         valid: HxW uint8, 0 where the camera does not look (left out of the statistics), or None.
+        smoothing: this camera's levels so far, which the image's own are mixed into; None = the
+            image's own alone. A fixed window leaves it untouched.
+        stamp_ns: when the image was taken, for the smoothing.
 
     Returns:
         HxW uint8, warmer = brighter.
@@ -111,7 +120,12 @@ def normalise(
         low, high = ((bound - zero) / unit for bound in spec.window)
         curve = _ramp(levels.dtype, low, high)
     else:
-        curve = _percentile_gamma(levels, valid)
+        own = _percentiles(levels, valid)
+        if own is None:
+            return np.zeros(thermal.shape, np.uint8)
+        if smoothing is not None:
+            own = _smoothed(own, unit, zero, smoothing, stamp_ns, spec)
+        curve = _gamma_curve(levels.dtype, own)
     table = np.rint(255.0 * curve).astype(np.uint8)
     if levels.dtype == np.uint8:
         return cast(Image, cv2.LUT(levels, table))
@@ -138,24 +152,51 @@ def _levels(
     return ((thermal - low) * np.float32(1.0 / unit)).astype(np.uint16), unit, low
 
 
-def _percentile_gamma(
+def _percentiles(
     levels: npt.NDArray[np.uint8] | npt.NDArray[np.uint16], valid: Image | None
-) -> npt.NDArray[np.float64]:
-    """[256] or [65536] curve to 0..1 from the frame's own histogram."""
+) -> Levels | None:
+    """The image's own levels by its histogram; None = no valid pixel."""
     bins = 256 if levels.dtype == np.uint8 else 65536
     counts = cv2.calcHist([levels], [0], valid, [bins], [0, bins]).ravel()
     cumulative = np.cumsum(counts, dtype=np.float64)
     total = cumulative[-1]
     if total == 0:
-        return np.zeros(bins)
+        return None
+    shares = np.array((LOW_PERCENTILE, 50.0, HIGH_PERCENTILE)) / 100.0
+    low, median, high = np.searchsorted(cumulative, shares * total)
+    return Levels(float(low), float(median), float(high))
 
-    def level_at(percentile: float) -> int:
-        return int(np.searchsorted(cumulative, percentile / 100.0 * total))
 
-    curve = _ramp(levels.dtype, level_at(LOW_PERCENTILE), level_at(HIGH_PERCENTILE))
-    median = float(np.clip(curve[level_at(50.0)], 0.02, 0.98))
+def _smoothed(
+    own: Levels,
+    unit: float,
+    zero: float,
+    smoothing: LevelSmoothing,
+    stamp_ns: int,
+    spec: ThermalSpec,
+) -> Levels:
+    """``own`` mixed into the camera's levels so far, in the unit that is the same for all images.
+
+    Only the difference goes back through unit and zero: without one, no level moves by rounding.
+    """
+    scene = Levels(*(level * unit + zero for level in astuple(own)))
+    mixed = smoothing.follow(scene, stamp_ns, spec)
+    return Levels(
+        *(
+            level + (after - before) / unit
+            for level, before, after in zip(
+                astuple(own), astuple(scene), astuple(mixed), strict=True
+            )
+        )
+    )
+
+
+def _gamma_curve(dtype: npt.DTypeLike, levels: Levels) -> npt.NDArray[np.float64]:
+    """[256] or [65536] curve to 0..1: low at 0, high at 1, the median at its fixed level."""
+    width = max(levels.high - levels.low, 1.0)
+    median = float(np.clip((levels.median - levels.low) / width, 0.02, 0.98))
     gamma = np.clip(np.log(MEDIAN_LEVEL) / np.log(median), *GAMMA_LIMITS)
-    return np.asarray(curve**gamma, np.float64)
+    return np.asarray(_ramp(dtype, levels.low, levels.high) ** gamma, np.float64)
 
 
 def _ramp(dtype: npt.DTypeLike, low: float, high: float) -> npt.NDArray[np.float64]:
