@@ -6,8 +6,9 @@ that publishes faster than its camera does so all the time. Only what lasts long
 
 from __future__ import annotations
 
+from array import array
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +18,8 @@ from sartm_core.errors import SartmError
 SECOND = 1_000_000_000
 SHUTTER_NS = SECOND // 5
 """Repeats at least this long are taken for a shutter event, shorter ones for the driver's doing."""
+
+Buffer: TypeAlias = "bytes | bytearray | memoryview | array[int]"
 
 _SAMPLES = 61  # per axis
 _BLOCK_BYTES = 1 << 17  # compared at a time, so that what differs late in an image is found cheaply
@@ -73,7 +76,7 @@ class FreezeDetector:
             raise SartmError("thermal.freeze_s must be above 0", got=seconds, expected="e.g. 1.5")
         self._freeze_ns = round(seconds * SECOND)
 
-    def add(self, image: npt.NDArray[Any] | bytes | bytearray | memoryview, time_ns: int) -> bool:
+    def add(self, image: npt.NDArray[Any] | Buffer, time_ns: int) -> bool:
         """Take the next image; returns whether the stream is frozen now.
 
         Args:
@@ -149,7 +152,7 @@ def same_bytes(first: npt.NDArray[Any], second: npt.NDArray[Any]) -> bool:
     )
 
 
-def _integers(image: npt.NDArray[Any] | bytes | bytearray | memoryview) -> npt.NDArray[Any]:
+def _integers(image: npt.NDArray[Any] | Buffer) -> npt.NDArray[Any]:
     """The image without a copy, floats as the integers of their bits (NaN is equal to nothing)."""
     pixels = image if isinstance(image, np.ndarray) else np.frombuffer(image, np.uint8)
     if pixels.dtype.kind == "f":

@@ -9,7 +9,7 @@ and 1.2 (stretch alone) to 0.5 (``benchmarks/thermal_normalisation.py``).
 
 from __future__ import annotations
 
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 from typing import Literal, cast, get_args
 
 import cv2
@@ -179,14 +179,12 @@ def _smoothed(
 
     Only the difference goes back through unit and zero: without one, no level moves by rounding.
     """
-    scene = Levels(*(level * unit + zero for level in astuple(own)))
+    scene = Levels(*(level * unit + zero for level in own))
     mixed = smoothing.follow(scene, stamp_ns, spec)
     return Levels(
         *(
             level + (after - before) / unit
-            for level, before, after in zip(
-                astuple(own), astuple(scene), astuple(mixed), strict=True
-            )
+            for level, before, after in zip(own, scene, mixed, strict=True)
         )
     )
 

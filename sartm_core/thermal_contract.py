@@ -20,7 +20,8 @@ ZERO_CELSIUS = 273.15
 LOW_PERCENTILE, HIGH_PERCENTILE = 1.0, 99.0  # a dead pixel is no fact about the camera
 
 _SAMPLES = 200  # pixels looked at per axis
-_SCENE_CELSIUS = (-40.0, 100.0)  # what nearly all of a robot's surroundings lie in
+_SCENE_CELSIUS = (-40.0, 100.0)  # what nearly all of a robot's surroundings lie in, and
+_MIDDLE_CELSIUS = (-25.0, 55.0)  # the middle between the coldest and the warmest of them
 _CELSIUS_FLOATS = (-60.0, 160.0)
 _KELVIN_FLOATS = (200.0, 2000.0)
 _FEW_LEVELS = 24
@@ -136,7 +137,8 @@ def _unit_hints(low: float, high: float, spec: ThermalSpec | None) -> list[str]:
     hints = []
     for unit in _UNITS:
         coldest, warmest = (n * unit.scale + unit.offset - ZERO_CELSIUS for n in (low, high))
-        if _SCENE_CELSIUS[0] <= coldest and warmest <= _SCENE_CELSIUS[1]:
+        ordinary = _SCENE_CELSIUS[0] <= coldest and warmest <= _SCENE_CELSIUS[1]
+        if ordinary and _MIDDLE_CELSIUS[0] <= (coldest + warmest) / 2 <= _MIDDLE_CELSIUS[1]:
             hints.append(
                 f"counts {low:.0f} to {high:.0f} would be {coldest:.0f} to {warmest:.0f} degC in "
                 f"{unit.name} ({unit.cameras}); if the camera sends that, set thermal.contract: "

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Hashable
-from dataclasses import astuple, dataclass
+from typing import NamedTuple
 
 from sartm_core.errors import SartmError
 
@@ -16,8 +16,7 @@ RESET_GAP_S = 2.0
 """Longer than any shutter event; what the camera sees after such a gap may be another place."""
 
 
-@dataclass(frozen=True, slots=True)
-class Levels:
+class Levels(NamedTuple):
     """The darkest, the middle and the brightest level of a picture, in the unit of its pixels."""
 
     low: float
@@ -68,9 +67,6 @@ class LevelSmoothing:
             return levels
         weight = -math.expm1(-elapsed_s / self.smoothing_s)
         self._levels = Levels(
-            *(
-                before + weight * (now - before)
-                for before, now in zip(astuple(last), astuple(levels), strict=True)
-            )
+            *(before + weight * (now - before) for before, now in zip(last, levels, strict=True))
         )
         return self._levels

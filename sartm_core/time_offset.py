@@ -271,7 +271,7 @@ def _judge(lags: _Floats, compared: _Comparison) -> TimeOffset | str:
     if max(abs(early - lags[best]), abs(late - lags[best])) > _MAX_DISAGREEMENT_S:
         return f"the first half of the images says {early:.2f} s, the second {late:.2f} s"
     before, at, after = likelihood[best - 1 : best + 2]
-    curvature = (2 * at - before - after) / STEP_S**2
+    curvature = max(2 * at - before - after, 1e-9) / STEP_S**2
     offset = float(lags[best] + (after - before) / (2 * STEP_S * curvature))
     half = 1.96 * float(np.hypot(_OVERCONFIDENCE * curvature**-0.5, _SYSTEMATIC_S))
     if half > _MAX_HALF_WIDTH_S:

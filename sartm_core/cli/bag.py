@@ -144,7 +144,7 @@ def info(
     thermal_offset: Offset = 0.0,
     as_json: Json = False,
 ) -> None:
-    """Show topics, rates and how well the two cameras pair.
+    """Show topics, rates, the clock offset between the cameras, and how well they pair.
 
     Example: sartm bag info my.mcap
     """
@@ -185,7 +185,42 @@ def _info_lines(result: dict[str, Any]) -> list[str]:
             f"{offset['mean_absolute']:.1f}, p95 {offset['p95_absolute']:.1f}, "
             f"largest {offset['largest_absolute']:.1f} ms"
         )
+    return [*lines, *_forecast_lines(pairing)]
+
+
+def _forecast_lines(pairing: dict[str, Any]) -> list[str]:
+    clock, suggested = pairing["time_offset"], pairing["suggested"]
+    if "unsure" in clock:
+        lines = [f"clock offset by motion: unknown; {clock['unsure']}"]
+    else:
+        lines = [
+            f"clock offset by motion: sync.thermal_offset_s {clock['offset_s']:.3f} "
+            f"({clock['low_s']:.3f} to {clock['high_s']:.3f}, correlation "
+            f"{clock['correlation']:.2f})"
+        ]
+    entries = pairing["forecast"]
+    slops = sorted({entry["slop_s"] for entry in entries})
+    used = suggested.get("sync.thermal_offset_s", pairing["parameters"]["thermal_offset_s"])
+    lines.append(
+        f"RGB images with thermal and mean offset, by sync.max_wait_s and sync.slop_s, at "
+        f"sync.thermal_offset_s {used:g}:"
+    )
+    titles = "".join(f"   slop_s {slop:<9g}" for slop in slops)
+    lines.append(f"  max_wait_s  mean wait{titles}".rstrip())
+    for wait in sorted({entry["max_wait_s"] for entry in entries}):
+        row = {entry["slop_s"]: entry for entry in entries if entry["max_wait_s"] == wait}
+        cells = "".join(f"   {_forecast_cell(row[slop]):<16}" for slop in slops)
+        waited = max((entry["mean_wait_ms"] or 0.0) for entry in row.values())
+        lines.append(f"  {wait:<10g}  {waited:6.1f} ms{cells}".rstrip())
+    if suggested:
+        words = " ".join(f"-p {name}:={value:g}" for name, value in suggested.items())
+        lines.append(f"set: {words}")
     return lines
+
+
+def _forecast_cell(entry: dict[str, Any]) -> str:
+    mean = "" if entry["mean_offset_ms"] is None else f"{entry['mean_offset_ms']:5.1f} ms"
+    return f"{entry['share']:4.0%}  {mean}"
 
 
 @app.command(name="eval")

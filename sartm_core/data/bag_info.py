@@ -1,22 +1,32 @@
-"""What is in a bag, and how well its two cameras would pair."""
+"""What is in a bag, how well its two cameras pair, and what would pair them better."""
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from sartm_core.camera_messages import check_message, encoding_of
-from sartm_core.data.bags import CAMERA_TYPES, BagMessage, BagReader, BagTopics, find_topics
+from sartm_core.data.bags import (
+    CAMERA_TYPES,
+    SECOND,
+    BagMessage,
+    BagReader,
+    BagTopics,
+    find_topics,
+    pixels_of,
+)
+from sartm_core.data.pairing_forecast import ARRIVALS, Arrival, Playback, forecast, suggest
 from sartm_core.errors import BadImageError, SartmError
-from sartm_core.synchronizer import Pair, Synchronizer, SyncParameters
+from sartm_core.synchronizer import SyncParameters
+from sartm_core.time_offset import TimeOffset, TimeOffsetEstimator
 
-MS = 1e6
-HISTOGRAM_BINS = 12
+_ASK_EVERY_NS = 5 * SECOND  # of the recording
+_GOOD_ENOUGH_S = 0.012  # half an interval; what exposure and views do to it is 0.010
 
 
 class _Topic:
@@ -67,6 +77,8 @@ def bag_info(
 ) -> dict[str, Any]:
     """Read a bag once and describe it.
 
+    Pictures are decoded only until the clock offset between the cameras is known.
+
     Args:
         path: the bag.
         params: rules of pairing; None = the node's defaults.
@@ -77,42 +89,32 @@ def bag_info(
         ``bag``, ``bytes``, ``duration_s``, ``messages``, ``topics`` {name: type, count, rate_hz,
         jumps_back, bytes, and of images encodings, sizes, refused {reason: count}} and
         ``pairing``: counters of the synchroniser and the offsets (thermal - RGB, ms), with
-        messages arriving as they were recorded. Where the two cameras cannot be told, ``pairing``
-        holds ``error``.
+        messages arriving as they were recorded; ``time_offset`` {offset_s, low_s, high_s,
+        correlation, intervals} or {unsure}; ``forecast`` for other settings (see
+        :func:`~sartm_core.data.pairing_forecast.forecast`) and ``suggested`` {parameter: value}.
+        Where the two cameras cannot be told, ``pairing`` holds ``error``.
 
     Raises:
         SartmError: the bag cannot be read.
     """
     bag = BagReader(path)
-    params = params or SyncParameters()
     cameras, why = _cameras(bag, rgb_topic, thermal_topic)
-    synchronizer = Synchronizer(params)
-    pairs: list[Pair] = []
+    pairing = _Pairing(cameras, params or SyncParameters()) if cameras is not None else None
     topics: defaultdict[str, _Topic] = defaultdict(_Topic)
     first = last = None
     for message in bag.messages():
         topics[message.topic].add(message)
         first, last = first or message.log_ns, max(last or 0, message.log_ns)
-        if cameras is not None:
-            pairs += _pair(synchronizer, message, cameras)
+        if pairing is not None:
+            pairing.take(message)
         advance()
-    pairs += synchronizer.flush(last or 0)
-    pairing: dict[str, Any] = {"error": why}
-    if cameras is not None:
-        pairing = {
-            "rgb_topic": cameras.rgb,
-            "thermal_topic": cameras.thermal,
-            "parameters": asdict(params),
-            "counters": asdict(synchronizer.counters),
-            "offset_ms": _offsets(pairs),
-        }
     return {
         "bag": str(path),
         "bytes": _size(bag.path),
         "duration_s": round(((last or 0) - (first or 0)) / 1e9, 6),
         "messages": sum(len(topic.stamps) for topic in topics.values()),
         "topics": {name: topics[name].as_json(bag.topics[name]) for name in sorted(bag.topics)},
-        "pairing": pairing,
+        "pairing": {"error": why} if pairing is None else pairing.as_json(),
     }
 
 
@@ -127,30 +129,81 @@ def _cameras(
         return None, str(error)
 
 
-def _pair(synchronizer: Synchronizer, message: BagMessage, cameras: BagTopics) -> list[Pair]:
-    pairs = []
-    while (due := synchronizer.next_deadline_ns()) is not None and due < message.log_ns:
-        pairs += synchronizer.poll(due)
-    if message.topic == cameras.rgb:
-        pairs += synchronizer.add_rgb(message.stamp_ns, message.stamp_ns, message.log_ns)
-    elif message.topic == cameras.thermal:
-        pairs += synchronizer.add_thermal(message.stamp_ns, message.stamp_ns, message.log_ns)
-    return pairs
+class _Pairing:
+    """What is told of the two cameras together."""
+
+    def __init__(self, cameras: BagTopics, params: SyncParameters) -> None:
+        self._cameras = cameras
+        self._params = params
+        self._playback = Playback(params)
+        self._arrivals: list[Arrival] = []
+        self._offset = _OffsetSearch()
+
+    def take(self, message: BagMessage) -> None:
+        if message.topic not in (self._cameras.rgb, self._cameras.thermal):
+            return
+        is_rgb = message.topic == self._cameras.rgb
+        arrival = Arrival(is_rgb, message.stamp_ns, message.log_ns)
+        self._playback.take(arrival)
+        if len(self._arrivals) < ARRIVALS:
+            self._arrivals.append(arrival)
+        self._offset.take(message, is_rgb)
+
+    def as_json(self) -> dict[str, Any]:
+        self._playback.finish()
+        offset, unsure = self._offset.result()
+        suggested: dict[str, float] = {}
+        params = self._params
+        if offset is not None and not offset.low_s <= params.thermal_offset_s <= offset.high_s:
+            params = replace(params, thermal_offset_s=round(offset.offset_s, 3))
+            suggested["sync.thermal_offset_s"] = params.thermal_offset_s
+        entries = forecast(self._arrivals, params)
+        return {
+            "rgb_topic": self._cameras.rgb,
+            "thermal_topic": self._cameras.thermal,
+            "parameters": asdict(self._params),
+            "counters": self._playback.counters,
+            "offset_ms": self._playback.offsets(),
+            "time_offset": {"unsure": unsure}
+            if offset is None
+            else {name: round(value, 4) for name, value in asdict(offset).items()},
+            "forecast": entries,
+            "suggested": suggested | suggest(entries, params),
+        }
 
 
-def _offsets(pairs: list[Pair]) -> dict[str, Any]:
-    offsets = np.array([pair.offset_ns for pair in pairs if pair.offset_ns is not None]) / MS
-    if not offsets.size:
-        return {"pairs": 0}
-    counts, edges = np.histogram(offsets, bins=HISTOGRAM_BINS)
-    return {
-        "pairs": len(offsets),
-        "mean": round(float(offsets.mean()), 3),
-        "mean_absolute": round(float(np.abs(offsets).mean()), 3),
-        "p95_absolute": round(float(np.percentile(np.abs(offsets), 95)), 3),
-        "largest_absolute": round(float(np.abs(offsets).max()), 3),
-        "histogram": {"counts": counts.tolist(), "edges_ms": edges.round(3).tolist()},
-    }
+class _OffsetSearch:
+    """Decodes pictures until the clock offset is known well."""
+
+    def __init__(self) -> None:
+        self._estimator = TimeOffsetEstimator()
+        self._found: TimeOffset | None = None
+        self._ask_ns: int | None = None
+        self._trouble = ""
+        self._done = False
+
+    def take(self, message: BagMessage, is_rgb: bool) -> None:
+        if self._done:
+            return
+        try:
+            add = self._estimator.add_rgb if is_rgb else self._estimator.add_thermal
+            add(pixels_of(message), message.stamp_ns)
+        except SartmError as error:
+            self._trouble = str(error)
+        if self._ask_ns is None:
+            self._ask_ns = message.log_ns + _ASK_EVERY_NS
+        if message.log_ns >= self._ask_ns:
+            self._ask_ns = message.log_ns + _ASK_EVERY_NS
+            found = self._estimator.estimate()
+            self._found = found or self._found
+            self._done = found is not None and found.high_s - found.low_s <= 2 * _GOOD_ENOUGH_S
+
+    def result(self) -> tuple[TimeOffset | None, str]:
+        """The estimate, or None and why."""
+        if not self._done:
+            self._found = self._estimator.estimate() or self._found
+        reasons = (self._estimator.unsure_because, self._trouble)
+        return self._found, "; ".join(filter(None, reasons))
 
 
 def _size(path: Path) -> int:

@@ -9,12 +9,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 pytest.importorskip("rclpy", reason="needs rclpy: the ros-jazzy wheels or a ROS 2")
 
+import rclpy
+from rclpy.context import Context
 from rclpy.parameter import Parameter
 
 from sartm_core.errors import SartmError
+from sartm_ros.node import SegmentNode
 from sartm_ros.parameters import Parameters
 from sartm_ros.settings import table
 from tests.ros.probe import Probe, rgb_image, wait_for
@@ -22,6 +26,9 @@ from tests.ros.probe import Probe, rgb_image, wait_for
 pytestmark = pytest.mark.ros
 
 MakeNode = Callable[..., Any]
+CONFIG = Path(__file__).resolve().parents[2] / "config"
+SEGMENT = CONFIG / "segment.yaml"
+PRESETS = sorted((CONFIG / "cameras").glob("*.yaml"))
 START = 1_700_000_000_000_000_000
 
 
@@ -113,6 +120,24 @@ def test_changes_apply_to_the_next_frame(
     rgb, thermal = node.accounts().rgb, node.accounts().thermal
     assert (rgb.received, rgb.published) == (2, 1)
     assert (thermal.received, thermal.used) == (1, 1), "counters survive the change"
+
+
+@pytest.mark.parametrize("preset", PRESETS, ids=lambda path: path.stem)
+def test_a_camera_preset_is_taken_by_the_node(preset: Path) -> None:
+    """As a user gives it, beside the node's own file; a wrong name or value would be refused."""
+    wanted = yaml.safe_load(preset.read_text(encoding="utf-8"))["/**"]["ros__parameters"]
+    files = ["--params-file", str(SEGMENT), "--params-file", str(preset)]
+    context = Context()
+    rclpy.init(args=["--ros-args", *files, "-p", "autostart:=false"], context=context)
+    node = SegmentNode(context=context)
+    try:
+        for group, values in wanted.items():
+            for name, value in values.items():
+                assert getattr(getattr(node.parameters, group), name) == value
+    finally:
+        node.stop()
+        node.destroy_node()
+        context.try_shutdown()
 
 
 def test_the_documented_table_is_the_one_in_the_code() -> None:
