@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import cast
 
+from sartm_core.errors import SartmError
 from sartm_core.orientation import FLIPS, ROTATIONS, Orientation
 from sartm_core.registration import Registration, load_registration
 from sartm_core.runtime import RUNTIMES, default_threads
@@ -166,10 +167,20 @@ class ThermalParameters:
         return Orientation(self.rotate, self.flip)
 
     def spec(self) -> ThermalSpec | None:
-        """What the segmenter is told; None = by the dtype, with the bundle's own values."""
-        if self.contract == "auto":
-            return None
+        """What the segmenter is told; None = by the dtype, with the bundle's own values.
+
+        Raises:
+            SartmError: values that do not go together.
+        """
         low, high = self.window
+        if self.contract == "auto":
+            if low != high:
+                raise SartmError(
+                    "thermal.window has no meaning while thermal.contract is auto",
+                    got=list(self.window),
+                    remedy="set thermal.contract, too: agc8, raw16 or kelvin",
+                )
+            return None
         return ThermalSpec(
             contract=cast(Contract, self.contract),
             scale=self.scale,

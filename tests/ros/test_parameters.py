@@ -64,6 +64,7 @@ def test_a_whole_number_is_taken_for_a_float(make_node: MakeNode) -> None:
         ("output.min_confidence", "high", "a number from 0 to 1"),
         ("thermal.window", [1.0, 2.0, 3.0], "2 numbers"),
         ("sync.policy", "message_filters", "sync.mode match"),
+        ("thermal.window", [280.0, 320.0], "set thermal.contract, too"),
         ("pairs", ["front"], "read-only"),
         ("autostart", False, "read-only"),
     ],
@@ -133,7 +134,7 @@ def test_a_camera_preset_is_taken_by_the_node(preset: Path) -> None:
     try:
         for group, values in wanted.items():
             for name, value in values.items():
-                assert getattr(getattr(node.parameters, group), name) == value
+                assert getattr(getattr(node.settings.common, group), name) == value
     finally:
         node.stop()
         node.destroy_node()
