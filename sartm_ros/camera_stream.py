@@ -147,6 +147,7 @@ class CameraStream:
         with self._ledger.lock:
             self._loss.received(sequence, lambda: self._node.count_publishers(self.topic) == 1)
             self._last_arrival_ns = entered
+            self._mismatch = ""
             self._delays_ns.append(entered - stamp_ns(message))
             self._freeze.add(message.data, entered)
             self._on_image(message, entered)

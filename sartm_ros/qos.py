@@ -5,7 +5,6 @@ from __future__ import annotations
 from rclpy.qos import (
     DurabilityPolicy,
     HistoryPolicy,
-    QoSPolicyKind,
     QoSProfile,
     ReliabilityPolicy,
 )
@@ -47,9 +46,12 @@ def diagnostics_out() -> QoSProfile:
     )
 
 
-def mismatch(topic: str, policy: QoSPolicyKind) -> str:
-    """What to do about a publisher that offers less than our subscription asks for."""
-    name = policy.name.lower()
+def mismatch(topic: str, policy: str) -> str:
+    """What to do about a publisher that offers less than our subscription asks for.
+
+    ``policy`` is the name of the one that does not fit, e.g. ``RELIABILITY``.
+    """
+    name = policy.lower()
     weakest = {"reliability": "best_effort", "durability": "volatile"}.get(name, "its default")
     return (
         f"a publisher of {topic} offers a {name} that this node's subscription does not accept, "
