@@ -13,6 +13,7 @@ from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray
 from rcl_interfaces.msg import SetParametersResult
+from rclpy.callback_groups import ReentrantCallbackGroup
 from rclpy.duration import Duration
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.parameter import Parameter
@@ -72,8 +73,13 @@ class SegmentNode(LifecycleNode):
         self._wanted = self.settings.common.model
         self.add_on_set_parameters_callback(self._on_set_parameters)
         self.create_service(SetBool, "~/enable", self._on_enable)
-        self.create_service(Trigger, "~/reload_model", self._on_reload)
-        self.create_service(Trigger, "~/save_frame", self._on_save_frame)
+        # These wait for other threads; images, in the node's own group, must not wait with them.
+        waiting = ReentrantCallbackGroup()
+        for name, callback in (
+            ("reload_model", self._on_reload),
+            ("save_frame", self._on_save_frame),
+        ):
+            self.create_service(Trigger, f"~/{name}", callback, callback_group=waiting)
         self._report_lock = threading.Lock()
         self._reported = {pair.name: pair.accounts() for pair in self.pairs}
         self._reported_at = time.monotonic()

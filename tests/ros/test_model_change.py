@@ -73,6 +73,24 @@ def test_masks_go_on_while_the_new_model_is_loaded(
     assert values(info.status[0])["class_list_version"] == "2"
 
 
+def test_masks_go_on_while_reload_is_awaited(
+    make_node: MakeNode, probe: Probe, tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_node(model__path=str(tiny_bundle))
+    probe.wait_until_connected()
+    gate = Gate(monkeypatch)
+    client = probe.node.create_client(Trigger, f"{probe.namespace}/segment/reload_model")
+    assert client.wait_for_service(10.0)
+    answer = client.call_async(Trigger.Request())
+    wait_for(lambda: gate.waiting, "the load")
+    probe.send(START)
+    wait_for(lambda: probe.masks, "a mask meanwhile")
+    assert not answer.done()
+    gate.open()
+    wait_for(answer.done, "the answer")
+    assert answer.result().success
+
+
 def test_a_change_that_fails_is_set_back_and_said(
     make_node: MakeNode, probe: Probe, tmp_path: Path
 ) -> None:
