@@ -71,6 +71,7 @@ class TransportLoss:
         self._reported: int | None = 0
         self._missing = 0
         self._last_sequence: int | None = None
+        self._mixed = False
 
     def reported(self, count: int) -> None:
         """The middleware says that ``count`` more messages were lost."""
@@ -83,14 +84,22 @@ class TransportLoss:
     def received(self, sequence: int | None, only_publisher: Callable[[], bool]) -> None:
         """A message arrived as its publisher's number ``sequence``; None = not told.
 
-        ``only_publisher`` is asked only when a number was skipped.
+        ``only_publisher`` is asked only when numbers are not in order, or were not just before.
         """
         last, self._last_sequence = self._last_sequence, sequence
-        # Not after a step back: another publisher has taken over.
-        if sequence is None or last is None or sequence <= last + 1:
+        if sequence is None or last is None:
             return
-        if only_publisher():
+        in_order = sequence == last + 1
+        if in_order and not self._mixed:
+            return
+        alone = only_publisher()
+        if self._mixed or sequence <= last:
+            # Of several publishers: where a gap begins is not known until one goes on alone.
+            self._mixed = not (in_order and alone)
+        elif alone:
             self._missing += sequence - last - 1
+        else:
+            self._mixed = True
 
     def restart(self) -> None:
         """The subscription was made anew."""
@@ -98,6 +107,7 @@ class TransportLoss:
         self._reported = 0
         self._missing = 0
         self._last_sequence = None
+        self._mixed = False
 
     @property
     def total(self) -> int | None:

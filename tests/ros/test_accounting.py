@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from sartm_ros.accounting import TransportLoss
 
 
@@ -30,6 +32,19 @@ def test_several_publishers_share_no_sequence() -> None:
         loss.received(sequence, lambda: False)
     loss.reported(1)
     assert loss.total == 1
+
+
+@pytest.mark.parametrize("first_alone", [1001, 3])
+def test_a_second_publisher_that_leaves_has_lost_nothing(first_alone: int) -> None:
+    """Whosever message came last while both were there."""
+    loss = TransportLoss()
+    for sequence in (1000, 1, first_alone):
+        loss.received(sequence, lambda: False)
+    for sequence in (1002, 1003, 1004):
+        loss.received(sequence, alone)
+    assert loss.total == 0
+    loss.received(1006, alone)
+    assert loss.total == 1, "from then on gaps are losses again"
 
 
 def test_a_publisher_that_starts_again_has_lost_nothing() -> None:
