@@ -114,11 +114,12 @@ class CameraStream:
         """What the diagnostics tell."""
         publishers = self._node.count_publishers(self.topic)
         with self._ledger.lock:
-            last = self._last_arrival_ns
+            now, last = time.monotonic_ns(), self._last_arrival_ns
             return Stream(
                 topic=self.topic,
                 publishers=publishers,
-                silent_s=(time.monotonic_ns() - (last or self._opened_ns)) / SECOND,
+                open_s=(now - self._opened_ns) / SECOND,
+                silent_s=(now - (last or self._opened_ns)) / SECOND,
                 ever=last is not None,
                 mismatch=self._mismatch,
                 frozen_s=self._freeze.repeated_ns / SECOND if self._freeze.frozen else 0.0,

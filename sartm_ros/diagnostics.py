@@ -81,7 +81,7 @@ def _parts(
         prefix = f"{pair.name} " if pair.name else ""
         yield f"{prefix}rgb input", rgb_status(now, pair, past, period_s)
         yield f"{prefix}thermal input", thermal_status(now, pair, past, period_s)
-        yield f"{prefix}pairing", pairing_status(pair, past)
+        yield f"{prefix}pairing", pairing_status(pair, past, period_s)
         yield f"{prefix}output", _output(now, pair, past, period_s)
     yield "model", _model(now)
 
@@ -124,11 +124,17 @@ def _output(now: Health, pair: PairHealth, before: Accounts, period_s: float) ->
         return OK, f"the node is {now.state}", values
     if not now.enabled:
         return OK, "switched off by ~/enable", values
-    if pair.slowest_ms > limit:
+    busy_ms = 1e3 * now.busy_s
+    if max(pair.slowest_ms, busy_ms) > limit:
+        took = (
+            f"a mask took {pair.slowest_ms:.0f} ms"
+            if pair.slowest_ms > busy_ms
+            else f"a mask has been in the making for {busy_ms:.0f} ms"
+        )
         return (
             WARN,
-            f"a mask took {pair.slowest_ms:.0f} ms, more than diagnostics.max_processing_ms "
-            f"({limit:g}); remedy: a smaller model, another runtime or more threads",
+            f"{took}, more than diagnostics.max_processing_ms ({limit:g}); remedy: a smaller "
+            "model, another runtime or more threads",
             values,
         )
     return OK, "publishing" if since else NA if not published else "no mask since", values

@@ -23,6 +23,7 @@ class Stream:
     Attributes:
         topic: its resolved name.
         publishers: how many there are now.
+        open_s: since the subscription.
         silent_s: since the last image, or since the subscription if none ever came.
         ever: whether an image came since the subscription.
         mismatch: why nothing of a publisher arrives, with the remedy; empty = nothing known.
@@ -33,6 +34,7 @@ class Stream:
 
     topic: str
     publishers: int
+    open_s: float
     silent_s: float
     ever: bool
     mismatch: str = ""

@@ -33,7 +33,6 @@ _RGB_DROPS_WITHOUT_FAULT = frozenset(
         "overwritten",
         "rate_limit",
         "no_thermal",
-        "late",
         "deactivated",
         "inference_error",
         "no_model",
@@ -46,6 +45,8 @@ _UNUSED_WITHOUT_FAULT = frozenset(
 _REMEDIES = {
     "zero_stamp": "the driver sends no time stamps; have it stamp its images, or set "
     "sync.allow_zero_stamps",
+    "late": "they come out of order, or their clock steps back by less than sync.reset_jump_s; see "
+    "the driver, its clock and the network",
     "duplicate_stamp": "see whether two publishers share the topic, or the driver sends images "
     "twice",
 }
@@ -94,7 +95,7 @@ def thermal_status(now: Health, pair: PairHealth, before: Accounts, period_s: fl
     return level, message, values
 
 
-def pairing_status(pair: PairHealth, before: Accounts) -> Part:
+def pairing_status(pair: PairHealth, before: Accounts, period_s: float) -> Part:
     """Status ``pairing``."""
     sync, past, params = pair.accounts.sync, before.sync, pair.parameters.sync
     if sync is None:
@@ -116,7 +117,8 @@ def pairing_status(pair: PairHealth, before: Accounts) -> Part:
         if offset is not None
         else f"{NA}: {pair.seen.unsure_because}"
     )
-    if past is not None:
+    # Just after the subscription the first partner may have gone by unseen.
+    if past is not None and all(stream.open_s > period_s for stream in pair.streams.values()):
         if sync.resets > past.resets:
             return WARN, "stamps jumped back: the buffers were emptied", values
         fresh = sync.rgb_paired - sync.rgb_held - (past.rgb_paired - past.rgb_held)

@@ -400,7 +400,7 @@ class SegmentNode(LifecycleNode):
             self._diagnostics.publish(message)
             self._reported = {pair.name: pair.accounts for pair in health.pairs}
             self._reported_at = now
-            if health.model:
+            if health.model and self._problem is health.problem:
                 self._problem = ""
         if health.busy_s > health.parameters.diagnostics.hang_s:
             self._end_process(health.busy_s)

@@ -208,6 +208,24 @@ def test_a_failing_engine_is_reported_and_survived(
     probe.wait_for_status("model", lambda s: s.level == DiagnosticStatus.OK)
 
 
+def test_a_failure_while_a_report_is_made_is_told_by_the_next(
+    make_node: MakeNode, probe: Probe, tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from sartm_ros import node as module
+
+    node = make_node(model__path=str(tiny_bundle))
+    real, fail = module.statuses, [True]
+
+    def failing_meanwhile(*facts: Any) -> Any:
+        if fail and fail.pop():
+            node._on_failure(RuntimeError("too late for this report"))
+        return real(*facts)
+
+    monkeypatch.setattr(module, "statuses", failing_meanwhile)
+    status = probe.wait_for_status("model", lambda s: s.level == DiagnosticStatus.ERROR)
+    assert "too late for this report" in status.message
+
+
 def test_accounting_closes_under_overload(
     make_node: MakeNode, probe: Probe, tmp_path: Path
 ) -> None:
