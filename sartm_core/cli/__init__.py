@@ -33,6 +33,7 @@ COMMANDS = {
     "cache": "cache:app",
     "predict": "predict:predict",
     "bench": "bench:bench",
+    "calibrate": "calibrate:calibrate",
     "bag": "bag:app",
     "text": "text:app",
 }

@@ -9,6 +9,7 @@ deviations high (mean correlation 0.16 to 0.25) and within 4 pixels of the truth
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from typing import cast
 
 import cv2
@@ -23,11 +24,17 @@ FRAMES = 40
 MIN_FRAMES = 10
 TOLERANCE = 0.0125  # of the width, 8 pixels of 640; half of it is the estimate's own error
 
-_SIZE = (320, 240)  # width, height
-_REACH = 32  # largest shift, in pixels of _SIZE
+SIZE = (320, 240)
+"""(width, height) at which frames are compared."""
+
+REACH = 32
+"""The largest shift that is seen, in pixels of SIZE."""
+
 _MIN_CORRELATION = 0.05
+_LOCAL = 8.0  # standard deviation of what counts as local, pixels
 
 Surface = npt.NDArray[np.float32]
+Edges = npt.NDArray[np.float32]
 
 
 def edge_correlation(rgb: Image, thermal: Image) -> Surface:
@@ -42,9 +49,9 @@ def edge_correlation(rgb: Image, thermal: Image) -> Surface:
     """
     grey = cast(Image, cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY))
     spectra = [np.fft.rfft2(_edges(picture)) for picture in (thermal, grey)]
-    surface = np.fft.fftshift(np.fft.irfft2(spectra[0] * np.conj(spectra[1]), s=_SIZE[::-1]))
-    y, x = _SIZE[1] // 2, _SIZE[0] // 2
-    window = surface[y - _REACH : y + _REACH + 1, x - _REACH : x + _REACH + 1]
+    surface = np.fft.fftshift(np.fft.irfft2(spectra[0] * np.conj(spectra[1]), s=SIZE[::-1]))
+    y, x = SIZE[1] // 2, SIZE[0] // 2
+    window = surface[y - REACH : y + REACH + 1, x - REACH : x + REACH + 1]
     return window.astype(np.float32)
 
 
@@ -59,14 +66,38 @@ def common_shift(surfaces: Sequence[Surface]) -> tuple[float, float] | None:
     if mean.max() < _MIN_CORRELATION:
         return None
     row, column = np.unravel_index(int(mean.argmax()), mean.shape)
-    return (int(column) - _REACH) / _SIZE[0], (int(row) - _REACH) / _SIZE[1]
+    return (int(column) - REACH) / SIZE[0], (int(row) - REACH) / SIZE[1]
 
 
-def _edges(picture: Image) -> npt.NDArray[np.float32]:
-    """Edge strength without its local mean, faded out at the border, of length 1."""
-    small = cv2.resize(picture, _SIZE, interpolation=cv2.INTER_AREA).astype(np.float32)
-    smooth = cv2.GaussianBlur(small, (0, 0), 1.0)
-    strength = np.log1p(np.hypot(cv2.Sobel(smooth, -1, 1, 0), cv2.Sobel(smooth, -1, 0, 1)))
-    fade = np.outer(np.hanning(_SIZE[1]), np.hanning(_SIZE[0]))
-    edges = (strength - cv2.GaussianBlur(strength, (0, 0), 8.0)) * fade
-    return (edges / max(float(np.linalg.norm(edges)), 1e-6)).astype(np.float32)
+def edge_strength(picture: Image, valid: Image | None = None) -> Edges:
+    """Edge strength without its local mean, which both cameras share best at about 320 pixels.
+
+    Args:
+        picture: HxW uint8.
+        valid: HxW uint8, 0 where the picture means nothing, or None. There and close by the
+            result is 0.
+
+    Returns:
+        float32 [H,W].
+    """
+    smooth = cv2.GaussianBlur(picture.astype(np.float32), (0, 0), 1.0)
+    gradient = cv2.magnitude(cv2.Sobel(smooth, -1, 1, 0), cv2.Sobel(smooth, -1, 0, 1))
+    strength = np.log1p(gradient)
+    if valid is None:
+        return cast(Edges, strength - cv2.GaussianBlur(strength, (0, 0), _LOCAL))
+    inside = cv2.erode(valid, np.ones((7, 7), np.uint8), borderValue=1).astype(np.float32)
+    mean = cv2.GaussianBlur(strength * inside, (0, 0), _LOCAL)
+    share = np.maximum(cv2.GaussianBlur(inside, (0, 0), _LOCAL), 1e-3)
+    return cast(Edges, (strength - mean / share) * inside)
+
+
+def _edges(picture: Image) -> Edges:
+    """Edges of the whole picture, faded out at its border, of length 1."""
+    small = cast(Image, cv2.resize(picture, SIZE, interpolation=cv2.INTER_AREA))
+    edges = edge_strength(small) * _fade()
+    return cast(Edges, edges / max(float(np.linalg.norm(edges)), 1e-6))
+
+
+@cache
+def _fade() -> Edges:
+    return np.outer(np.hanning(SIZE[1]), np.hanning(SIZE[0])).astype(np.float32)
