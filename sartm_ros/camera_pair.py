@@ -184,7 +184,7 @@ class CameraPair:
     def publish(self, result: Result) -> None:
         assert self._outputs is not None
         self._latencies.add(self._outputs.publish(result, self._rgb_info.newest))
-        self._observer.see(result, self.parameters.thermal.spec())
+        self._observer.see(result, self.parameters.thermal.spec(), self._registration)
         if result.rgb is not None and result.thermal is not None:
             self._last = result
 

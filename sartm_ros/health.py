@@ -53,6 +53,10 @@ class Observations:
         hints: what looks wrong about that, with what to set.
         offset: clock offset between the cameras, from the motion that both see; None = unsure.
         unsure_because: why there is no offset.
+        shift: how far thermal lies right of and below RGB, by their outlines, in RGB pixels; None =
+            unsure.
+        shift_limit_px: what such a shift may be.
+        shift_unsure_because: why there is no shift.
     """
 
     flat: frozenset[str] = frozenset()
@@ -60,6 +64,9 @@ class Observations:
     hints: tuple[str, ...] = ()
     offset: TimeOffset | None = None
     unsure_because: str = ""
+    shift: tuple[float, float] | None = None
+    shift_limit_px: float = 0.0
+    shift_unsure_because: str = ""
 
 
 @dataclass(frozen=True, slots=True)

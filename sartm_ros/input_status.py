@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -86,12 +87,19 @@ def thermal_status(now: Health, pair: PairHealth, before: Accounts, period_s: fl
         **_by_reason("dropped_alone", account.dropped_alone),
         "contract": pair.seen.contract or NA,
         "hint": " | ".join(pair.seen.hints),
+        "registration": pair.parameters.registration.file or NA,
+        "shift_px": f"{NA}: {pair.seen.shift_unsure_because}"
+        if pair.seen.shift is None
+        else "{:.1f} right, {:.1f} down".format(*pair.seen.shift),
     }
     silence = ERROR if pair.parameters.sync.missing_thermal == "drop" else WARN
     bad = _increase(account.unused, past.unused, _UNUSED_WITHOUT_FAULT)
     level, message = _stream_state(
         now, "thermal", stream, silence, bad, _lost(account, past), flat="thermal" in pair.seen.flat
     )
+    shift = pair.seen.shift
+    if level == OK and shift is not None and math.hypot(*shift) > pair.seen.shift_limit_px:
+        return WARN, _beside(shift), values
     return level, message, values
 
 
@@ -129,6 +137,14 @@ def pairing_status(pair: PairHealth, before: Accounts, period_s: float) -> Part:
     if offset is not None and abs(offset.offset_s - params.thermal_offset_s) > TOLERATED_OFFSET_S:
         return WARN, _clocks_apart(offset, params.thermal_offset_s), values
     return OK, "pairing" if sync.rgb_paired else NA, values
+
+
+def _beside(shift: tuple[float, float]) -> str:
+    right, down = shift
+    return (
+        f"by their outlines, thermal lies {right:.0f} pixels to the right of and {down:.0f} below "
+        "RGB; remedy: register it anew (`sartm calibrate`), at the distance that matters"
+    )
 
 
 def _without_thermal(without: int, of: int, delay: float | None, pair: PairHealth) -> str:

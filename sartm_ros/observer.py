@@ -7,8 +7,12 @@ import time
 
 from rclpy.impl.rcutils_logger import RcutilsLogger
 
+from sartm_core.calibration.drift import ResidualShift
+from sartm_core.data.alignment import TOLERANCE
 from sartm_core.flat import is_flat
-from sartm_core.thermal import ThermalSpec
+from sartm_core.frames import Image, ThermalImage
+from sartm_core.registration import Registration
+from sartm_core.thermal import ThermalSpec, normalise
 from sartm_core.thermal_contract import inspect_contract
 from sartm_core.time_offset import TimeOffset, TimeOffsetEstimator
 from sartm_ros.camera_stream import stamp_ns
@@ -37,9 +41,25 @@ class Observer:
         self._clocks_lock = threading.Lock()
         self._offset: TimeOffset | None = None
         self._next_estimate = 0.0
+        self._drift = ResidualShift()
+        self._registration: Registration | None = None
+        self._width = 0
+        self._newest: tuple[Image, ThermalImage, ThermalSpec | None] | None = None
 
-    def see(self, result: Result, spec: ThermalSpec | None) -> None:
-        """Look at the images of a published frame; ``spec`` is what the user says of them."""
+    def see(
+        self, result: Result, spec: ThermalSpec | None, registration: Registration | None
+    ) -> None:
+        """Look at the images of a published frame.
+
+        Args:
+            result: the frame.
+            spec: what the user says of the thermal numbers.
+            registration: what moved thermal onto the RGB plane.
+        """
+        if registration is not self._registration:
+            self._registration, self._drift = registration, ResidualShift()
+        if result.rgb is not None and result.thermal is not None:
+            self._newest = result.rgb, result.thermal, spec
         images = {"rgb": result.rgb, "thermal": result.thermal}
         for camera, image in images.items():
             if image is not None:
@@ -62,7 +82,30 @@ class Observer:
                 self._next_estimate = now + ESTIMATE_EVERY_S
                 self._offset = self._clocks.estimate()
             unsure = self._clocks.unsure_because
-        return Observations(self._flat, self._contract, self._hints, self._offset, unsure)
+        shift = self._shift()
+        return Observations(
+            flat=self._flat,
+            contract=self._contract,
+            hints=self._hints,
+            offset=self._offset,
+            unsure_because=unsure,
+            shift=shift,
+            shift_limit_px=TOLERANCE * self._width,
+            shift_unsure_because=self._drift.unsure_because,
+        )
+
+    def _shift(self) -> tuple[float, float] | None:
+        """How far thermal lies beside RGB; takes the newest frame for it, one for each report."""
+        newest, self._newest = self._newest, None
+        registration, drift = self._registration, self._drift
+        if newest is not None:
+            rgb, thermal, spec = newest
+            levels = normalise(thermal, spec)
+            if registration is not None:
+                levels, _ = registration.apply(levels, (rgb.shape[1], rgb.shape[0]))
+            drift.add(rgb, levels)
+            self._width = rgb.shape[1]
+        return drift.estimate()
 
     def _see_contract(self, result: Result, spec: ThermalSpec | None) -> None:
         image = result.thermal

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 
@@ -99,3 +100,34 @@ def test_smoothing_is_switched_on_and_off_while_it_runs(
     probe.thermal.publish(picture(START))
     probe.rgb.publish(rgb_image(START))
     wait_for(lambda: len(probe.masks) == 2, "a mask without smoothing")
+
+
+def outlines(shift: int) -> tuple[np.ndarray, np.ndarray]:
+    """The same random blobs in RGB and, moved to the right, in thermal."""
+    noise = cv2.GaussianBlur(RNG.standard_normal((240, 320)), (0, 0), 12.0)
+    grey = np.where(noise > 0, 200, 30).astype(np.uint8)
+    thermal = np.roll(grey, shift, axis=1) + RNG.integers(0, 20, grey.shape, np.uint8)
+    return np.ascontiguousarray(grey[..., None].repeat(3, 2)), thermal
+
+
+def test_thermal_that_lies_beside_rgb_is_told(
+    make_node: MakeNode, probe: Probe, tiny_bundle: Path
+) -> None:
+    make_node(model__path=str(tiny_bundle))
+    probe.wait_until_connected()
+    stamp = START
+
+    def play() -> Any:
+        nonlocal stamp
+        stamp += PERIOD
+        rgb, thermal = outlines(12)
+        probe.thermal.publish(image(thermal, "mono8", stamp))
+        probe.rgb.publish(image(rgb, "rgb8", stamp))
+        time.sleep(0.1)
+        return probe.status("thermal input")
+
+    wait_for(lambda: (s := play()) and "to the right" in s.message, "the warning", 40)
+    status = probe.status("thermal input")
+    assert status.level == DiagnosticStatus.WARN
+    right = float(values(status)["shift_px"].split()[0])
+    assert right == pytest.approx(12, abs=3)
