@@ -27,6 +27,7 @@ _TRANSPORT_REMEDY = (
     "start the camera driver with FASTRTPS_DEFAULT_PROFILES_FILE set to sartm's config/fastdds.xml"
 )
 _STAMP_AGE_LIMIT_S = 10.0
+_FIRST_IMAGES_S = 0.5
 # What is dropped in good order is no fault of the camera.
 _RGB_DROPS_WITHOUT_FAULT = frozenset(
     {
@@ -125,8 +126,9 @@ def pairing_status(pair: PairHealth, before: Accounts, period_s: float) -> Part:
         if offset is not None
         else f"{NA}: {pair.seen.unsure_because}"
     )
+    open_s = min((stream.open_s for stream in pair.streams.values()), default=0.0)
     # Just after the subscription the first partner may have gone by unseen.
-    if past is not None and all(stream.open_s > period_s for stream in pair.streams.values()):
+    if past is not None and open_s - period_s > params.max_wait_s + _FIRST_IMAGES_S:
         if sync.resets > past.resets:
             return WARN, "stamps jumped back: the buffers were emptied", values
         fresh = sync.rgb_paired - sync.rgb_held - (past.rgb_paired - past.rgb_held)

@@ -61,7 +61,7 @@ def test_what_was_dropped_in_good_order_is_no_fault() -> None:
 
 
 @pytest.mark.parametrize(
-    ("open_s", "level"), [(0.5, DiagnosticStatus.OK), (1.5, DiagnosticStatus.WARN)]
+    ("open_s", "level"), [(1.4, DiagnosticStatus.OK), (1.6, DiagnosticStatus.WARN)]
 )
 def test_pairing_is_not_judged_while_the_subscription_is_new(open_s: float, level: bytes) -> None:
     """The first RGB image's partner may have gone by before."""
