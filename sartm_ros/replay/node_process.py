@@ -10,7 +10,7 @@ import socket
 import subprocess
 import time
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, MutableMapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType, TracebackType
@@ -51,16 +51,23 @@ def isolated_environment(profile: bool = True) -> dict[str, str]:
     if not profile:
         for variable in PROFILE_VARIABLES:
             environment.pop(variable, None)
-    elif not any(environment.get(variable) for variable in PROFILE_VARIABLES):
-        if (path := find_shared(PROFILE)) is None:
-            raise SartmError(
-                f"{PROFILE} is not installed",
-                remedy="install sartm again, or set FASTRTPS_DEFAULT_PROFILES_FILE",
-            )
-        environment |= dict.fromkeys(PROFILE_VARIABLES, str(path))
+    else:
+        use_profile(environment)
     packages = [str(_PACKAGE_ROOT), *filter(None, [environment.get("PYTHONPATH")])]
     environment["PYTHONPATH"] = os.pathsep.join(packages)
     return environment
+
+
+def use_profile(environment: MutableMapping[str, str]) -> None:
+    """Set the DDS profile that keeps images from being lost, unless the user has one."""
+    if any(environment.get(variable) for variable in PROFILE_VARIABLES):
+        return
+    if (path := find_shared(PROFILE)) is None:
+        raise SartmError(
+            f"{PROFILE} is not installed",
+            remedy="install sartm again, or set FASTRTPS_DEFAULT_PROFILES_FILE",
+        )
+    environment.update(dict.fromkeys(PROFILE_VARIABLES, str(path)))
 
 
 def isolate_this_process() -> None:
@@ -154,6 +161,18 @@ class NodeProcess:
                 if line.startswith("VmHWM:"):
                     return round(int(line.split()[1]) / 1024, 1)
         raise SartmError("the memory of the node cannot be read", got=f"/proc/{self.pid}/status")
+
+    def send(self, number: signal.Signals) -> None:
+        """Send a signal."""
+        assert self._process is not None
+        self._process.send_signal(number)
+
+    def wait(self, timeout_s: float) -> int | None:
+        """The exit code (-N = ended by signal N) once the process has ended; None = it has not."""
+        assert self._process is not None
+        with suppress(subprocess.TimeoutExpired):
+            return self._process.wait(timeout_s)
+        return None
 
     def stop(self, patience_s: float = 5.0) -> int:
         """Interrupt the process, kill it if that does not help, and return its exit code."""

@@ -69,11 +69,13 @@ class Recorder:
         node: the ROS node that subscribes; it is spun by someone else, in another thread.
         target: the segment node's full name, e.g. ``/sartm_demo/segment``.
         keep: called with (topic, message type, CDR bytes) of every message, in the spinning thread.
+        pair: whose masks to take, of a node with several pairs of cameras.
     """
 
     node: Node
     target: str
     keep: Callable[[str, str, bytes], None]
+    pair: str = ""
     masks: list[Arrival] = field(default_factory=list)
     infos: list[Info] = field(default_factory=list)
     diagnostics: dict[str, dict[str, str]] = field(default_factory=dict)
@@ -82,9 +84,10 @@ class Recorder:
     def __post_init__(self) -> None:
         self._changed = threading.Condition()
         self._name = self.target.rsplit("/", 1)[-1]
+        outputs = f"{self.target}/{self.pair}" if self.pair else self.target
         self._subscriptions = [
-            self._subscribe(f"{self.target}/mask", Image, self._on_mask),
-            self._subscribe(f"{self.target}/frame_info", DiagnosticArray, self._on_info),
+            self._subscribe(f"{outputs}/mask", Image, self._on_mask),
+            self._subscribe(f"{outputs}/frame_info", DiagnosticArray, self._on_info),
             self._subscribe("/diagnostics", DiagnosticArray, self._on_diagnostics),
         ]
 

@@ -16,8 +16,6 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from sartm_core.data.bags import BagMessage, BagReader, replay_order
 from sartm_core.errors import SartmError
 from sartm_core.files import write_json_atomic
@@ -38,6 +36,7 @@ from sartm_ros.replay.recorder import Recorder
 from sartm_ros.replay.recording import Recording, write_masks
 from sartm_ros.replay.session import (
     node_command,
+    node_parameter,
     ros_node,
     settle,
     spinning,
@@ -264,19 +263,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _replay(options: argparse.Namespace) -> Replay:
-    parameters = dict(_parameter(text) for text in options.param)
+    parameters = dict(node_parameter(text) for text in options.param)
     if options.threads:
         parameters["model.threads"] = options.threads
     names = {field.name for field in fields(Replay)} - {"parameters"}
     given = {name: value for name, value in vars(options).items() if name in names}
     return Replay(**given, parameters=parameters)
-
-
-def _parameter(text: str) -> tuple[str, Any]:
-    name, separator, value = text.partition(":=")
-    if not separator:
-        raise SartmError("a parameter is not given as ROS does", got=text, expected="NAME:=VALUE")
-    return name, yaml.safe_load(value)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -10,6 +10,7 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 import rclpy
+import yaml
 from rclpy.context import Context
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
@@ -46,6 +47,18 @@ def node_command(
     for name, value in (parameters or {}).items():
         command += ["-p", f"{name}:={json.dumps(value)}"]
     return command
+
+
+def node_parameter(text: str) -> tuple[str, Any]:
+    """Name and value of a parameter given as ROS does.
+
+    Raises:
+        SartmError: not NAME:=VALUE.
+    """
+    name, separator, value = text.partition(":=")
+    if not separator:
+        raise SartmError("a parameter is not given as ROS does", got=text, expected="NAME:=VALUE")
+    return name, yaml.safe_load(value)
 
 
 @contextmanager

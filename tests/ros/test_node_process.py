@@ -45,6 +45,13 @@ def test_a_process_that_ignores_the_interrupt_is_killed(tmp_path):
         assert child.stop(patience_s=0.2) == -signal.SIGKILL
 
 
+def test_a_signal_is_sent_and_the_end_awaited(tmp_path):
+    with NodeProcess(SLEEP, os.environ, tmp_path / "log") as process:
+        assert process.wait(timeout_s=0.1) is None
+        process.send(signal.SIGTERM)
+        assert process.wait(timeout_s=10) == -signal.SIGTERM
+
+
 def test_an_early_end_is_told_with_its_last_words(tmp_path):
     failing = [sys.executable, "-S", "-c", "raise SystemExit('no such camera')"]
     with NodeProcess(failing, os.environ, tmp_path / "log") as process:
