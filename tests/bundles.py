@@ -23,8 +23,7 @@ def write_tiny_bundle(
     *,
     name: str = "tiny",
     work: int = 0,
-    fails_on_red: int | None = None,
-    hangs_on_red: int | None = None,
+    poisoned: bool = False,
 ) -> Path:
     """Write a bundle whose mask is person where thermal > 128, else car where red > 128, else 0.
 
@@ -32,12 +31,18 @@ def write_tiny_bundle(
 
     Args:
         work: convolutions that change nothing but take time, about 5 ms each at 320x240.
-        fails_on_red: the engine raises when the first pixel's red has this value.
-        hangs_on_red: it never returns then.
+        poisoned: the engine fails when the first pixel's red has one of the values in
+            ``sartm_ros.faults.poison``.
     """
     folder.mkdir(parents=True, exist_ok=True)
     model_path = folder / "model.onnx"
-    onnx.save(_model(height, width, work, fails_on_red, hangs_on_red), model_path)
+    model = _model(height, width, work)
+    if poisoned:
+        from sartm_ros.faults.poison import poison
+
+        poison(model.graph)
+    onnx.checker.check_model(model, full_check=True)
+    onnx.save(model, model_path)
     manifest = {
         "name": name,
         "classes": class_rows(MFNET),
@@ -59,9 +64,7 @@ def write_tiny_bundle(
     return write_bundle(folder, manifest, {"model.onnx": model_path}).path
 
 
-def _model(
-    height: int, width: int, work: int, fails_on_red: int | None, hangs_on_red: int | None
-) -> onnx.ModelProto:
+def _model(height: int, width: int, work: int) -> onnx.ModelProto:
     plane, u8, f32 = [1, height, width], TensorProto.UINT8, TensorProto.FLOAT
     constants: dict[str, npt.NDArray[np.generic]] = {
         "zero": np.float32(0),
@@ -69,7 +72,6 @@ def _model(
         "first": np.array([0]),
         "second": np.array([1]),
         "third": np.array([3]),
-        "corner": np.array([0, 0, 0]),
         "car": np.float32(CAR),
         "person": np.float32(PERSON),
         "unlabelled": np.float32(UNLABELLED),
@@ -82,7 +84,6 @@ def _model(
         node("Gather", ["rgb", "first"], ["red4"], axis=3),
         node("Cast", ["red4"], ["red4f"], to=f32),
         node("Squeeze", ["red4f", "third"], ["red"]),
-        node("GatherND", ["red", "corner"], ["corner_red"]),
         node("Mul", ["red", "p_rgb"], ["red_seen"]),
         node("Mul", ["thermal", "thermal_valid"], ["thermal4"]),
         node("Cast", ["thermal4"], ["thermal4f"], to=f32),
@@ -121,34 +122,6 @@ def _model(
             node("Add", [last, "work_zeros"], ["confidence_worked"]),
         ]
         last = "confidence_worked"
-    if fails_on_red is not None:
-        constants |= {
-            "poison": np.float32(fails_on_red),
-            "entries": np.zeros(1, np.float32),
-            "inside": np.array(0),
-            "outside": np.array(7),
-        }
-        nodes += [
-            node("Equal", ["corner_red", "poison"], ["poisoned"]),
-            node("Where", ["poisoned", "outside", "inside"], ["index"]),
-            node("Gather", ["entries", "index"], ["entry"]),
-            node("Add", [last, "entry"], ["confidence_checked"]),
-        ]
-        last = "confidence_checked"
-    if hangs_on_red is not None:
-        constants |= {
-            "sleepy": np.float32(hangs_on_red),
-            "for_ever": np.array(1 << 62),
-            "never": np.array(0),
-            "going": np.array(True),
-        }
-        nodes += [
-            node("Equal", ["corner_red", "sleepy"], ["asleep"]),
-            node("Where", ["asleep", "for_ever", "never"], ["turns"]),
-            node("Loop", ["turns", "going", "zero"], ["turned"], body=_idle_turn()),
-            node("Add", [last, "turned"], ["confidence_awake"]),
-        ]
-        last = "confidence_awake"
     nodes.append(node("Cast", [last], ["confidence"], to=u8))
     graph = helper.make_graph(
         nodes,
@@ -165,21 +138,4 @@ def _model(
         ],
         [numpy_helper.from_array(np.asarray(value), key) for key, value in constants.items()],
     )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
-    onnx.checker.check_model(model, full_check=True)
-    return model
-
-
-def _idle_turn() -> onnx.GraphProto:
-    """The body of a loop that changes nothing."""
-    value, node = helper.make_tensor_value_info, helper.make_node
-    return helper.make_graph(
-        [node("Identity", ["on"], ["on_out"]), node("Identity", ["same"], ["same_out"])],
-        "turn",
-        [
-            value("turn", TensorProto.INT64, []),
-            value("on", TensorProto.BOOL, []),
-            value("same", TensorProto.FLOAT, []),
-        ],
-        [value("on_out", TensorProto.BOOL, []), value("same_out", TensorProto.FLOAT, [])],
-    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)

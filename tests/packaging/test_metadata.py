@@ -131,7 +131,7 @@ def test_running_needs_no_more_than_it_installs() -> None:
         for name in _imports(path)
     }
     names = names - set(sys.stdlib_module_names) - OWN - ROS
-    optional = {"torch", "psutil"}
+    optional = {"torch", "psutil", "onnx"}
     assert _distributions(names - optional) <= run
 
 

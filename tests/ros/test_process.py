@@ -132,12 +132,13 @@ def test_wrong_arguments_end_it_with_one_line(ros_args: list[str], said: str) ->
 
 
 def test_an_inference_that_hangs_ends_the_process(probe: Probe, tmp_path: Path) -> None:
+    from sartm_ros.faults.poison import HANGS
     from tests.bundles import write_tiny_bundle
 
-    bundle = write_tiny_bundle(tmp_path / "b", hangs_on_red=13)
+    bundle = write_tiny_bundle(tmp_path / "b", poisoned=True)
     with node_process(*arguments(probe, bundle, "-p", "diagnostics.hang_s:=0.5")) as process:
         probe.wait_until_connected()
-        probe.rgb.publish(rgb_image(START, red=13))
+        probe.rgb.publish(rgb_image(START, red=HANGS))
         _, log = process.communicate(timeout=30)
     assert process.returncode == 1
     assert "hang_s" in log

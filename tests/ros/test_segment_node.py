@@ -18,6 +18,7 @@ from sensor_msgs.msg import Image
 from std_msgs.msg import String
 from std_srvs.srv import SetBool, Trigger
 
+from sartm_ros.faults.poison import RAISES
 from tests.bundles import CAR, CONFIDENCE, PERSON, write_tiny_bundle
 from tests.ros.probe import LATCHED, Probe, image, rgb_image, thermal_image, values, wait_for
 
@@ -138,17 +139,18 @@ def test_pictures_are_made_only_while_somebody_looks(
     assert set(np.unique(pixels(pictures["confidence"][0]))) == {CONFIDENCE}
 
 
-def test_class_map_reaches_late_subscribers_before_activation(
+def test_class_map_reaches_late_subscribers_before_and_after_activation(
     make_node: MakeNode, probe: Probe, tiny_bundle: Path
 ) -> None:
     node = make_node(start=False, model__path=str(tiny_bundle))
-    node.trigger_configure()
-    time.sleep(0.2)
-    maps = probe.record(String, "segment/class_map", LATCHED)
-    text = wait_for(lambda: maps and maps[0], "the class map").data
-    classes = json.loads(text)
-    assert classes["version"] == 1
-    assert classes["2"] == {"name": "person", "color": [64, 64, 0]}
+    for transition in (node.trigger_configure, node.trigger_activate, node.trigger_deactivate):
+        assert transition().name == "SUCCESS"
+        time.sleep(0.2)
+        maps = probe.record(String, "segment/class_map", LATCHED)
+        text = wait_for(lambda maps=maps: maps and maps[0], "the class map").data
+        classes = json.loads(text)
+        assert classes["version"] == 1
+        assert classes["2"] == {"name": "person", "color": [64, 64, 0]}
 
 
 def test_pixels_less_sure_than_min_confidence_are_unlabelled(
@@ -197,9 +199,9 @@ def test_bad_images_are_counted_and_survived(
 def test_a_failing_engine_is_reported_and_survived(
     make_node: MakeNode, probe: Probe, tmp_path: Path
 ) -> None:
-    node = make_node(model__path=str(write_tiny_bundle(tmp_path / "b", fails_on_red=13)))
+    node = make_node(model__path=str(write_tiny_bundle(tmp_path / "b", poisoned=True)))
     probe.wait_until_connected()
-    probe.rgb.publish(rgb_image(START, red=13))
+    probe.rgb.publish(rgb_image(START, red=RAISES))
     wait_for(lambda: node.accounts().rgb.dropped == {"inference_error": 1}, "the count")
     status = probe.wait_for_status("model", lambda s: s.level == DiagnosticStatus.ERROR)
     assert "indices" in status.message

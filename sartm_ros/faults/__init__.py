@@ -1,0 +1,1 @@
+"""`python -m sartm_ros.faults`: what goes wrong on robots, done to a node on purpose."""
