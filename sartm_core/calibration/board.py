@@ -20,6 +20,7 @@ MIN_VIEWS = 5
 
 _MAX_FOCAL_DEVIATION = 0.05  # standard deviation of the focal length as a part of it
 _MIN_TILT = 15.0  # degrees between the two views that differ most
+_MAX_FOCAL = 10.0  # times the longer side of the image, a field of view of 6 degrees
 _OUTLIER = 3.0  # times the median error of a view
 _OUTLIER_PX = 1.0  # a view is no outlier below it
 
@@ -133,11 +134,15 @@ def _calibrate(board: Board, camera: str, views: dict[str, Points], size: Size) 
         names = [name for name, left_out in zip(names, bad, strict=True) if not left_out]
     deviation = float(np.asarray(deviations).ravel()[0] / matrix[0, 0])
     tilt = _largest_tilt(turns)
-    if not deviation <= _MAX_FOCAL_DEVIATION or tilt < _MIN_TILT:
+    if (
+        not deviation <= _MAX_FOCAL_DEVIATION
+        or tilt < _MIN_TILT
+        or matrix[0, 0] > _MAX_FOCAL * max(size)
+    ):
         raise SartmError(
             f"the views of the board leave the {camera} camera's focal length open",
-            got=f"a standard deviation of {deviation:.1%}, boards tilted by up to {tilt:.0f} "
-            "degrees against each other",
+            got=f"{matrix[0, 0]:.0f} px with a standard deviation of {deviation:.1%}, from boards "
+            f"tilted by up to {tilt:.0f} degrees against each other",
             expected=f"at most {_MAX_FOCAL_DEVIATION:.0%}, at least {_MIN_TILT:.0f} degrees",
             remedy="tilt the board by 20 to 40 degrees in different directions, and bring it into "
             "the corners of the image",

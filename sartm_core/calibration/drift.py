@@ -16,7 +16,7 @@ from sartm_core.registration import Size
 FRAMES = 20
 """The estimate is that of the last so many frames."""
 
-MIN_CLEARNESS = 7.0
+MIN_CLEARNESS = 6.0
 MIN_CORRELATION = 0.05
 MAX_DISAGREEMENT = 2.0  # pixels of SIZE, between every other frame and the rest
 

@@ -32,7 +32,7 @@ def known_rig() -> CameraPairModel:
 
 
 def poses(count: int, seed: int = 0) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Rotation [3,3] and translation [3] of a board in the RGB camera's frame, tilted and moved."""
+    """Rotation [3,3] and the place [3] of a board's middle in the RGB camera's frame."""
     rng = np.random.default_rng(seed)
     found = []
     for _ in range(count):
@@ -51,9 +51,8 @@ def views(board: Board, count: int, seed: int = 0) -> tuple[BoardViews, BoardVie
             (rig.rgb, rig.thermal), both, (pose, in_thermal(pose)), strict=True
         ):
             rotation, _ = cv2.Rodrigues(turn)
-            seen, _ = cv2.projectPoints(
-                board.points(), rotation, place, camera.matrix, camera.distortion
-            )
+            corners = board.points() - board.points().mean(axis=0)
+            seen, _ = cv2.projectPoints(corners, rotation, place, camera.matrix, camera.distortion)
             points[f"{number:02}"] = seen.reshape(-1, 2) + rng.normal(0, 0.1, (len(seen), 2))
     return BoardViews(RGB_SIZE, count, both[0]), BoardViews(THERMAL_SIZE, count, both[1])
 
