@@ -21,8 +21,9 @@ import cv2
 import numpy as np
 
 from sartm_core.calibration.fit import stretched, transform
-from sartm_core.calibration.refine import EdgeFrames, refine
-from sartm_core.data.alignment import MIN_FRAMES
+from sartm_core.calibration.local_shift import Cells, local_shifts
+from sartm_core.calibration.refine import GRID, EdgeFrames, refine
+from sartm_core.data.alignment import MIN_FRAMES, edge_strength
 from sartm_core.data.datasets import open_dataset, sample_data_root
 from sartm_core.data.images import list_images, read_rgb, read_thermal
 from sartm_core.errors import SartmError
@@ -124,6 +125,14 @@ def warp_rows(root: Path, count: int) -> tuple[list[dict[str, Any]], dict[str, A
     return rows, own
 
 
+def against(good: Image, thermal: Image, matrix: Matrix) -> float:
+    """Median local shift of one registered thermal image against its aligned original, pixels."""
+    moved = np.asarray(cv2.warpPerspective(thermal, matrix, SIZE), np.uint8)
+    cells = Cells.spread(SIZE, (SIZE[0] // GRID, SIZE[1] // GRID), GRID, GRID)
+    shifts = local_shifts([edge_strength(good)], [edge_strength(moved)], cells, reach=60)
+    return round(float(np.median(np.hypot(*shifts.shifts.T))), 2)
+
+
 def misaligned(root: Path) -> dict[str, Any]:
     """The pairs that are bent, not moved: too few for the command, so each is taken twice."""
     folder = root / "misaligned"
@@ -138,9 +147,19 @@ def misaligned(root: Path) -> dict[str, Any]:
         try:
             matrix, local = refined(pairs)
             results[kind] = {"moved": errors(matrix, np.eye(3)), "local": local}
+            if kind == "ir_warp":
+                aligned = [normalise(read_thermal(files["ir"][stem])) for stem in files["vi"]]
+                results["per_pair_against_ir"] = [
+                    {
+                        "before": against(good, thermal, np.eye(3)),
+                        "after": against(good, thermal, matrix),
+                    }
+                    for good, (_, thermal) in zip(aligned, pairs, strict=False)
+                ]
         except SartmError as error:
             results[kind] = {"refused": str(error)}
         print("misaligned", kind, results[kind], flush=True)
+    print("misaligned, per pair:", results.get("per_pair_against_ir"), flush=True)
     return results
 
 

@@ -42,11 +42,12 @@ def _tile(rgb: Image, thermal: Image, registration: Registration, title: str) ->
     moved, valid = registration.apply(thermal, size)
     small = cv2.resize(rgb, size, interpolation=cv2.INTER_AREA)
     grey = cv2.cvtColor(small, cv2.COLOR_RGB2GRAY).astype(np.float32)
-    grey *= np.where(valid > 0, 0.8, _OUTSIDE).astype(np.float32)
+    grey *= 200 / max(float(np.percentile(grey, 99)), 1.0)
+    grey = np.minimum(grey, 255) * np.where(valid > 0, 1.0, _OUTSIDE).astype(np.float32)
     picture = np.repeat(grey[..., None], 3, axis=2)
     edges = edge_strength(np.asarray(moved, np.uint8), np.asarray(valid))
     strong = max(float(np.percentile(edges, 97)), 1e-3)
-    opacity = np.clip(edges / strong, 0, 1)[..., None] ** 2
+    opacity = np.clip(edges / strong * 2 - 1, 0, 1)[..., None]
     picture += (np.array(_EDGE, np.float32) - picture) * opacity
     line = np.full((_LINE, size[0], 3), 255, np.uint8)
     cv2.putText(line, title, (8, 20), cv2.FONT_HERSHEY_SIMPLEX, 0.55, (30, 30, 30), 1, cv2.LINE_AA)

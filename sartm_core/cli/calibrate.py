@@ -213,12 +213,15 @@ def _write(out: Path, fit: Fit, before: Registration, views: Views | None, as_js
     from sartm_core.data.images import write_png
     from sartm_core.registration import save_registration
 
-    save_registration(fit.registration, out)
     files = [str(out)]
-    if views is not None:
-        picture = out.with_suffix(".png")
-        write_png(picture, before_and_after(*views, before, fit.registration))
-        files.append(str(picture))
+    try:
+        save_registration(fit.registration, out)
+        if views is not None:
+            picture = out.with_suffix(".png")
+            write_png(picture, before_and_after(*views, before, fit.registration))
+            files.append(str(picture))
+    except OSError as error:
+        raise SartmError(f"{out} cannot be written", got=error) from error
     emit(
         {
             "files": files,
