@@ -44,6 +44,7 @@ TARGET = f"{NAMESPACE}/segment"
 SECOND = 1_000_000_000
 ANSWER_WITHIN_S = 20.0
 PAUSE_S = 0.002
+REPORT_EVERY_S = 1.0
 CAMERA_INFO_SHARE = 0.05
 
 
@@ -124,6 +125,8 @@ class Wire:
             SartmError: the equations do not hold.
         """
         parts = self.recorder.diagnostics
+        # A report that closes may be one from before.
+        time.sleep(2 * REPORT_EVERY_S)
 
         def settled() -> bool:
             rgb, thermal = parts["rgb input"], parts["thermal input"]
