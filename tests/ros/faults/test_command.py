@@ -14,11 +14,8 @@ import pytest
 
 pytest.importorskip("rclpy", reason="needs rclpy: the ros-jazzy wheels or a ROS 2")
 
-from rclpy.context import Context
-from rclpy.node import Node
 
 from sartm_core.errors import SartmError
-from sartm_ros.faults import live_node, trial
 from sartm_ros.faults.catalogue import FAULTS
 from sartm_ros.faults.command import main
 from sartm_ros.faults.session import live_rig
@@ -90,21 +87,6 @@ def test_a_live_node_is_found_and_an_interrupt_leaves_it_healthy(
     wait_for(lambda: again.masks, "a mask after that")
 
 
-def test_a_live_pair_has_its_own_topics(make_node: MakeNode, tiny_bundle: Path) -> None:
-    make_node(
-        model__path=str(tiny_bundle),
-        pairs=["front", "rear"],
-        rear__thermal__contract="kelvin",
-        **PATIENT,
-    )
-    assert "has several pairs of cameras; got the pairs front, rear; remedy: name" in refusal()
-    assert "has no pair of cameras named left; got the pairs front, rear" in refusal(pair="left")
-    with live_rig(NODE, "rear") as rig:
-        assert rig.cameras.rgb.topic == "/sartm_test/rear/rgb/image"
-        assert rig.cameras.thermal.shot(1).encoding == "32FC1"
-        assert trial.run(FAULTS["thermal_zero_stamps"], rig).passed
-
-
 def test_cameras_that_run_already_are_left_alone(
     make_node: MakeNode, probe: Probe, tiny_bundle: Path
 ) -> None:
@@ -117,17 +99,3 @@ def test_cameras_that_run_already_are_left_alone(
 def test_compressed_cameras_are_refused(make_node: MakeNode, tiny_bundle: Path) -> None:
     make_node(model__path=str(tiny_bundle), input__rgb_transport="compressed")
     assert "expects compressed images; got /sartm_test/rgb/image/compressed" in refusal()
-
-
-def test_an_inactive_node_a_namesake_and_no_node_are_told(
-    make_node: MakeNode,
-    context: Context,
-    spin: Callable[[Node], None],
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    make_node(start=False)
-    assert "is not active; got unconfigured" in refusal()
-    monkeypatch.setattr(live_node, "FIND_TIMEOUT_S", 1.5)
-    assert f"nodes here: {NODE}" in refusal("/sartm_test/other")
-    spin(Node("segment", namespace="/other", context=context))
-    assert f"nodes of that name: /other/segment, {NODE}" in refusal()
