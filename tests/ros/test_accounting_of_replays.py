@@ -97,6 +97,7 @@ def test_a_wanted_rate_becomes_a_factor():
     recorded = Survey(
         BagTopics(rgb="/rgb", thermal="/thermal"),
         tuple(range(0, 1_000_000_001, 100_000_000)),
+        {"/rgb": "raw", "/thermal": "raw"},
         {100: "a"},
     )
     assert recorded.rate_factor(30) == pytest.approx(3)
