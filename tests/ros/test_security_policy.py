@@ -29,6 +29,12 @@ RULES: dict[str, Callable[[Node, str, str], Any]] = {
 }
 
 
+@pytest.fixture
+def namespace() -> str:
+    """Its own: the graph may still hold a node of an earlier test."""
+    return "/sartm_policy"
+
+
 def allowed(rule: str, name: str, namespace: str) -> set[str]:
     """Full names that the policy allows a node ``name`` in ``namespace``."""
     (profile,) = ElementTree.parse(FILE).getroot().iter("profile")
